@@ -1,0 +1,179 @@
+"""What a run says (step, epoch, preview, saved, stopped, failed, finished) and how it is asked to stop."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a run reports; ``kind`` names it in ``events.jsonl``."""
+
+    kind: ClassVar[str] = "event"
+
+    def to_json(self) -> str:
+        """Return the event as one line of JSON."""
+        return json.dumps({"kind": self.kind, **asdict(self)}, default=str)
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    """A run begins (or goes on, where ``resumed``)."""
+
+    kind: ClassVar[str] = "started"
+    stages: list[str]
+    epochs: int
+    steps: int
+    training: list[str]
+    validation: list[str]
+    device: str
+    resumed: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """Work on one thing after another: ``done`` of ``total``, and what comes next in words."""
+
+    kind: ClassVar[str] = "progress"
+    task: str
+    done: int
+    total: int
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Step(Event):
+    """One optimiser step; epochs and steps count from 1, ``losses`` by term name."""
+
+    kind: ClassVar[str] = "step"
+    stage: str
+    epoch: int
+    step: int
+    losses: dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Epoch(Event):
+    """One epoch: mean of every loss term; ``balance`` is the discriminator's share of right answers.
+
+    ``balance`` near 0.5 means that the discriminator is fooled, near 1 that it wins (NaN without one).
+    ``validation`` holds ``loss``, ``mse`` (DVR units squared) where this epoch was validated.
+    """
+
+    kind: ClassVar[str] = "epoch"
+    stage: str
+    epoch: int
+    epochs: int
+    losses: dict[str, float]
+    balance: float | None
+    validation: dict[str, float]
+    seconds: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Preview(Event):
+    """Maps of one held-out subject were written to ``path`` (``.npz`` on the network's grid)."""
+
+    kind: ClassVar[str] = "preview"
+    stage: str
+    epoch: int
+    subject: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Saved(Event):
+    """A file was written whole: the resumable state or a model."""
+
+    kind: ClassVar[str] = "saved"
+    what: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Stopped(Event):
+    """The run was asked to stop, has saved, and can be resumed."""
+
+    kind: ClassVar[str] = "stopped"
+    stage: str
+    epoch: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """The run cannot go on: what happened, and what to do."""
+
+    kind: ClassVar[str] = "failed"
+    cause: str
+    advice: str
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Finished(Event):
+    """The run is complete; ``model`` is the file to predict with."""
+
+    kind: ClassVar[str] = "finished"
+    model: str
+    seconds: float
+
+
+_KINDS = {
+    each.kind: each for each in (Started, Progress, Step, Epoch, Preview, Saved, Stopped, Failed, Finished)
+}
+
+
+def from_json(line: str) -> Event:
+    """Return the event that a line of ``events.jsonl`` holds.
+
+    Raises
+    ------
+    ValueError
+        If the line is not an event (a half-written last line, say).
+    """
+    table: dict[str, Any] = json.loads(line)
+    kind = table.pop("kind", None)
+    if kind not in _KINDS:
+        raise ValueError(f"unknown event kind {kind!r}")
+    return _KINDS[kind](**table)
+
+
+def read_events(path: Path) -> list[Event]:
+    """Return the events of a file that may still be written to; an incomplete last line is left out."""
+    events = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                events.append(from_json(line))
+            except ValueError:
+                continue
+    return events
+
+
+class StopRequest:
+    """A wish to stop that the engine reads between steps.
+
+    Parameters
+    ----------
+    file
+        A file whose existence also means stop, so that another process can ask.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._event = threading.Event()
+        self.file = file
+
+    def request(self) -> None:
+        """Ask the run to save and stop; safe from any thread or signal handler."""
+        self._event.set()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set() or (self.file is not None and self.file.exists())

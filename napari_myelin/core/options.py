@@ -1,0 +1,276 @@
+"""Every option once: default, unit, bounds and help.
+
+The TOML file, the command-line flags and the app's forms are made from these classes; nothing
+lists an option a second time. The defaults are the paper's (Wei et al. 2019,
+doi:10.1016/j.media.2019.101546); a preset is a TOML file in ``presets/`` that says what differs.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from napari_myelin.core.errors import UsageError, nearest
+
+
+class OptionGroup(BaseModel):
+    """A group of options: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataOptions(OptionGroup):
+    """What the network sees, and on which grid."""
+
+    modalities: tuple[str, ...] = Field(
+        ("MTR", "FA", "RD", "AD"),
+        min_length=1,
+        description="Input maps by name, in the order of the network's channels.",
+    )
+    spacing: float | None = Field(
+        1.22,
+        gt=0,
+        le=20,
+        description="Voxel size of the network's grid in mm, isotropic; none: the first training subject's own.",
+    )
+    shape: tuple[int, int, int] | None = Field(
+        (128, 160, 128),
+        description="Voxels of the network's grid along right, anterior, superior (multiples of 8 and of "
+        "the patch); none: just large enough for every training subject's brain.",
+    )
+    validation: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="Share of the subjects held out of training to choose the best model and to preview.",
+    )
+    resample: bool = Field(
+        False,
+        description="Resample maps that lie on another grid than the subject's DVR (or first map), "
+        "instead of refusing them.",
+    )
+
+
+class NetworkOptions(OptionGroup):
+    """Generators and discriminators (paper, section 2.4 and figure 3)."""
+
+    generator: Literal["unet", "two_layer"] = Field(
+        "unet", description="3D U-Net, or the two-layer DNN of Li et al. 2014 that the paper compares with."
+    )
+    maps: int = Field(32, ge=1, le=512, description="Feature maps of the generator's first level; they double.")
+    norm: Literal["instance", "none"] = Field(
+        "instance",
+        description="Normalisation after each activation: instance is batch norm with each sample's own "
+        "statistics, in training and in prediction.",
+    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="Dropout rate in the generators; off at prediction.")
+    refiners: int = Field(1, ge=0, le=3, description="Refiners after the Sketcher; 0 is the Sketcher alone.")
+    patch: int = Field(
+        32, ge=8, le=128, multiple_of=8, description="Edge of the discriminator's patches in voxels; divides the grid."
+    )
+    discriminator_maps: int = Field(
+        32, ge=1, le=512, description="Feature maps of the discriminator's first block; they double."
+    )
+    discriminator_blocks: int = Field(
+        3, ge=1, le=3, description="Blocks of convolution, norm, activation and max-pooling in the discriminator."
+    )
+
+
+class LossOptions(OptionGroup):
+    """The objective of each stage (equations 1 to 6)."""
+
+    adversarial: bool = Field(True, description="Train against a discriminator (Eq. 2, 3); off: the L1 term alone.")
+    adversarial_form: Literal["non_saturating", "minimax"] = Field(
+        "non_saturating", description="Generator's adversarial term: -log D(G), or log(1 - D(G)) as printed."
+    )
+    sketcher_l1: Literal["plain", "region"] = Field(
+        "plain", description="Sketcher's L1: plain (Eq. 4) or averaged over lesion, NAWM and other (Eq. 5)."
+    )
+    refiner_l1: Literal["plain", "region"] = Field(
+        "region", description="Refiner's L1: plain (Eq. 4) or averaged over lesion, NAWM and other (Eq. 5)."
+    )
+    lambda_sketcher: float = Field(100.0, ge=0, description="Weight of the Sketcher's L1 term (lambda_S, Eq. 6).")
+    lambda_refiner: float = Field(100.0, ge=0, description="Weight of the Refiner's L1 term (lambda_R, Eq. 6).")
+
+
+class TrainingOptions(OptionGroup):
+    """How long and how fast each stage trains."""
+
+    epochs: int = Field(400, ge=1, le=100_000, description="Epochs of each stage: the Sketcher, then each Refiner.")
+    batch: int = Field(
+        1, ge=1, le=1024, description="Subjects in one optimiser step, over all devices together."
+    )
+    sketcher_rate: float = Field(1e-4, gt=0, le=1, description="ADAM learning rate of the Sketcher's stage.")
+    refiner_rate: float = Field(5e-5, gt=0, le=1, description="ADAM learning rate of each Refiner's stage.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of weights, order, noise, dropout and the held-out subset.")
+    validate_every: int = Field(10, ge=1, description="Epochs between validations on the held-out subjects.")
+    select: Literal["best", "last"] = Field(
+        "best", description="Which weights a stage ends with: lowest validation loss, or those after the last epoch."
+    )
+
+
+class RuntimeOptions(OptionGroup):
+    """Where it runs. None of these changes what is learnt, beyond rounding."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Processor to run on.")
+    devices: int = Field(1, ge=1, description="Devices on each node.")
+    num_nodes: int = Field(1, ge=1, description="Nodes (machines).")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", description="Arithmetic precision.")
+    threads: int = Field(0, ge=0, description="CPU threads; 0 leaves the choice to torch.")
+
+
+class ThresholdOptions(OptionGroup):
+    """Below which DVR a lesion voxel counts as demyelinated."""
+
+    threshold: Literal["global", "template", "value"] = Field(
+        "global",
+        description="global: mean - k SD over the WM voxels of the training controls; template: the same voxel by "
+        "voxel in template space; value: the DVR given as threshold-value.",
+    )
+    threshold_k: float = Field(1.0, ge=0, le=10, description="Standard deviations below the controls' mean.")
+    threshold_value: float | None = Field(None, gt=0, description="DVR threshold, where threshold is value.")
+
+    @model_validator(mode="after")
+    def _value_given(self) -> ThresholdOptions:
+        if self.threshold == "value" and self.threshold_value is None:
+            raise ValueError('threshold is "value" but threshold_value is not given')
+        return self
+
+
+class Options(OptionGroup):
+    """Everything that decides a training run."""
+
+    preset: str = Field("paper", description="Name of the preset these options started from.")
+    data: DataOptions = DataOptions()
+    network: NetworkOptions = NetworkOptions()
+    loss: LossOptions = LossOptions()
+    training: TrainingOptions = TrainingOptions()
+    runtime: RuntimeOptions = RuntimeOptions()
+    demyelination: ThresholdOptions = ThresholdOptions()
+
+    @model_validator(mode="after")
+    def _shape_fits(self) -> Options:
+        if self.data.shape is not None:
+            for edge in self.data.shape:
+                if edge < 8 or edge % 8 or (self.loss.adversarial and edge % self.network.patch):
+                    raise ValueError(
+                        f"shape {self.data.shape} must be multiples of 8 and of the discriminator's patch "
+                        f"({self.network.patch})"
+                    )
+        return self
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that the package ships, sorted."""
+    folder = resources.files("napari_myelin.core") / "presets"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def preset(name: str) -> Options:
+    """Return the options of the preset ``name``.
+
+    Raises
+    ------
+    UsageError
+        If there is no preset of that name.
+    """
+    if name not in preset_names():
+        raise UsageError(
+            f'no preset "{name}"{nearest(name, preset_names())}: the presets are {", ".join(preset_names())}'
+        )
+    text = (resources.files("napari_myelin.core") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    return options_from(tomllib.loads(text), Options(preset=name), where=f'preset "{name}"')
+
+
+def options_from(table: Mapping[str, Any], base: Options | None = None, where: str = "options") -> Options:
+    """Return ``base`` with the values of ``table`` (groups of keys, as in the TOML file) put over it.
+
+    Parameters
+    ----------
+    table
+        Nested mapping: group, then option, then value.
+    base
+        What holds where ``table`` is silent; the paper's options by default.
+    where
+        Where the table came from, for error messages.
+
+    Raises
+    ------
+    UsageError
+        Unknown group or key (the nearest known one is named), wrong type, value out of bounds.
+    """
+    merged = (base or Options()).model_dump()
+    for group, values in table.items():
+        if group not in merged:
+            raise UsageError(f'{where}: unknown key "{group}"{nearest(group, merged)}')
+        if isinstance(merged[group], dict) and isinstance(values, Mapping):
+            for key, value in values.items():
+                if key not in merged[group]:
+                    raise UsageError(f'{where}: unknown key "{group}.{key}"{nearest(key, merged[group])}')
+                merged[group][key] = None if value == "none" and key in ("spacing", "shape") else value
+        else:
+            merged[group] = values
+    try:
+        return Options.model_validate(merged)
+    except ValidationError as error:
+        raise UsageError(f"{where}: {explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """Return pydantic's findings as one line: option, what was expected, what was given."""
+    parts = []
+    for item in error.errors(include_url=False):
+        name = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        got = "" if isinstance(item["input"], dict | BaseModel) else f", got {item['input']!r}"
+        parts.append(f"{name} {message}{got}".strip())
+    return "; ".join(parts)
+
+
+def read_options(path: Path, base: Options | None = None) -> Options:
+    """Read a TOML options file over ``base`` (the preset it names, or the paper's options).
+
+    Raises
+    ------
+    UsageError
+        If the file is missing, is not TOML, or holds unknown keys or values out of bounds.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the options file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the options file {path} is not TOML: {error}") from error
+    if base is None and "preset" in table:
+        base = preset(str(table["preset"]))
+    return options_from(table, base, where=str(path))
+
+
+def to_toml(options: Options) -> str:
+    """Return the options as a TOML file, each with its help as a comment, that `read_options` reads back."""
+    lines = [f'preset = "{options.preset}"']
+    for group_name, group in options:
+        if not isinstance(group, OptionGroup):
+            continue
+        lines += ["", f"# {(type(group).__doc__ or '').splitlines()[0]}", f"[{group_name}]"]
+        for key, field in type(group).model_fields.items():
+            value = getattr(group, key)
+            if value is None and key not in ("spacing", "shape"):
+                continue
+            lines += [f"# {field.description}", f"{key} = {_toml_value(value)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: object) -> str:
+    if value is None:
+        return '"none"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -1,0 +1,1 @@
+"""The command line ``napari-myelin-train``: the engine, headless."""
