@@ -1,0 +1,1 @@
+"""From a model file and a subject to maps: prediction, uncertainty, saliency."""

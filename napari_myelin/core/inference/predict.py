@@ -1,0 +1,179 @@
+"""Prediction: a subject's MR maps in, DVR, sketch and uncertainty out, on the subject's own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_myelin.core.data.grid import Placement
+from napari_myelin.core.data.subject import Subject
+from napari_myelin.core.data.volume import Volume
+from napari_myelin.core.errors import MyelinError
+from napari_myelin.core.inference.model import Model
+from napari_myelin.core.runtime import fill_noise, seeded
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the models say about one subject, as float32 volumes on its own grid, in DVR units.
+
+    ``sketch`` is the Sketcher's map and ``dvr`` the last Refiner's (the same where there is none), each the mean
+    over the models; ``uncertainty`` the standard deviation over draws and models, None where one was made;
+    ``covered`` the share of the brain inside the network's grid, in [0, 1] (the rest is 0 in every map).
+    """
+
+    dvr: Volume
+    sketch: Volume
+    uncertainty: Volume | None
+    covered: float
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A subject on a model's grid: ``mri`` (1, M, I, J, K), z-scored, and the way back."""
+
+    mri: torch.Tensor
+    placement: Placement
+
+
+def check_usable(model: Model, subject: Subject) -> None:
+    """Raise where the model cannot be applied to the subject, naming every map that is missing.
+
+    Raises
+    ------
+    MyelinError
+        If a modality of the model is missing.
+    """
+    missing = subject.missing(model.card.modalities)
+    if missing:
+        needs = ", ".join(model.card.modalities)
+        raise MyelinError(f"{subject.key} has {' and '.join(missing)}; the model needs {needs}")
+
+
+def network_inputs(model: Model, subject: Subject, device: torch.device, resample: bool = False) -> Inputs:
+    """Return the subject's MR maps on the model's grid, z-scored with the model's own constants.
+
+    Raises
+    ------
+    MyelinError
+        If a modality is missing, or lies on another grid than the subject's first map.
+    """
+    check_usable(model, subject)
+    reference = subject.reference(model.card.modalities)
+    placement = model.grid.place(reference, subject.brain(resample))
+    normalisation = model.normalisation
+    channels = [
+        normalisation.z(name, placement.to_network(subject.volume(name, resample))) for name in model.card.modalities
+    ]
+    mri = torch.from_numpy(np.stack(channels)[None]).float().to(device)
+    return Inputs(mri.contiguous(memory_format=torch.channels_last_3d), placement)
+
+
+@torch.inference_mode()
+def predict(
+    models: Sequence[Model],
+    subject: Subject,
+    *,
+    draws: int = 0,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    resample: bool = False,
+) -> Prediction:
+    """Predict a subject's DVR map from its MR maps.
+
+    Parameters
+    ----------
+    models
+        One model or several, whose predictions are averaged. They may differ in grid and modalities.
+    subject
+        Needs every modality of the models; a measured DVR is not looked at.
+    draws
+        Number of draws of the noise z, and of dropout where the network has it, per model, for the
+        uncertainty. With 0 the uncertainty is the spread over the models, if there are several.
+    seed
+        Of the noise: the same seed gives the same maps.
+    device
+        Where to compute. The models are moved there and stay there.
+    resample
+        Resample maps that lie on another grid than the subject's, instead of refusing them.
+
+    Raises
+    ------
+    MyelinError
+        If a modality is missing, a map cannot be read, or the maps do not share a grid.
+    """
+    device = torch.device(device)
+    sketches, finals, spread, covered = [], [], Spread(), 1.0
+    for number, model in enumerate(models):
+        network = model.network.to(device)
+        inputs = network_inputs(model, subject, device, resample)
+        covered = min(covered, inputs.placement.covered)
+        sketch, final = _run(network, inputs, model, derive=(seed, "prediction"))
+        sketches.append(sketch)
+        finals.append(final)
+        for draw in range(draws):
+            with dropping(network), seeded(device, seed, "dropout", number, draw):
+                spread.add(_run(network, inputs, model, derive=(seed, "draw", number, draw))[1].array)
+        if not draws:
+            spread.add(final.array)
+    dvr = _mean(finals)
+    uncertainty = Volume(spread.sd(), dvr.affine) if spread.count > 1 else None
+    return Prediction(dvr, _mean(sketches), uncertainty, covered)
+
+
+def _run(network: nn.Module, inputs: Inputs, model: Model, derive: tuple[int | str, ...]) -> tuple[Volume, Volume]:
+    # the noise depends on the seed and the grid alone, so a prediction can be made again
+    noise = fill_noise(inputs.mri, int(derive[0]), *derive[1:])
+    maps = network(inputs.mri, noise)
+    first, last = (_to_subject(inputs, model, maps[index]) for index in (0, -1))
+    return first, last
+
+
+def _to_subject(inputs: Inputs, model: Model, tensor: torch.Tensor) -> Volume:
+    array = model.normalisation.back("dvr", tensor[0, 0].float().cpu().numpy())
+    return inputs.placement.to_subject(array)
+
+
+def _mean(volumes: Sequence[Volume]) -> Volume:
+    if len(volumes) == 1:
+        return volumes[0]
+    total = sum(volume.array.astype(np.float64) for volume in volumes)
+    return Volume(np.asarray(total / len(volumes), dtype=np.float32), volumes[0].affine)
+
+
+@contextmanager
+def dropping(network: nn.Module) -> Iterator[None]:
+    """Turn dropout on inside the block, and nothing else."""
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Dropout)]
+    for layer in layers:
+        layer.train()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.eval()
+
+
+class Spread:
+    """Standard deviation over maps that come one after the other, voxel by voxel (Welford 1962)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._mean = np.zeros(())
+        self._squares = np.zeros(())
+
+    def add(self, array: np.ndarray) -> None:
+        """Take one more map into account."""
+        self.count += 1
+        delta = array - self._mean
+        self._mean = self._mean + delta / self.count
+        self._squares = self._squares + delta * (array - self._mean)
+
+    def sd(self) -> np.ndarray:
+        """Return the sample standard deviation, float32; needs two maps."""
+        return np.asarray(np.sqrt(self._squares / (self.count - 1)), dtype=np.float32)

@@ -1,0 +1,1 @@
+"""The paper's objective, one function an equation; tensors only."""

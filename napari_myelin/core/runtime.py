@@ -1,0 +1,104 @@
+"""Device, precision, threads, ranks (Lightning Fabric) and randomness that depends on nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from lightning_fabric import Fabric
+
+from napari_myelin.core.errors import MyelinError, UsageError
+from napari_myelin.core.options import RuntimeOptions
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device for ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises
+    ------
+    MyelinError
+        If that device is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
+    if not there[name]:
+        found = ", ".join(kind for kind, present in there.items() if present)
+        raise MyelinError(f'device "{name}" is not available here: choose one of {found}, or auto')
+    return torch.device(name)
+
+
+def launch(options: RuntimeOptions) -> Fabric:
+    """Return a launched Fabric: with several devices, this is where the other ranks start.
+
+    Under torchrun or SLURM the ranks exist already and Fabric finds them in the environment.
+
+    Raises
+    ------
+    MyelinError
+        If the device is not there, or cannot do the precision.
+    """
+    device = resolve_device(options.device)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if device.type == "cpu" and options.precision == "16-mixed":
+        raise UsageError('precision "16-mixed" needs a GPU: use "bf16-mixed" or "32-true" on the CPU')
+    several = options.devices * options.num_nodes > 1
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=options.devices,
+        num_nodes=options.num_nodes,
+        strategy="ddp" if several else "auto",
+        precision=options.precision,
+    )
+    if several and not torch.distributed.is_initialized():
+        fabric.launch()
+    return fabric
+
+
+def is_first_rank() -> bool:
+    """Return whether this process is the one that writes and speaks, before or after launch."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", "0")))) == 0
+
+
+def derive_seed(seed: int, *key: int | str) -> int:
+    """Return a seed that depends on ``seed`` and ``key`` alone, so that a resumed run needs no random state."""
+    text = "/".join(str(part) for part in (seed, *key))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+
+def generator(device: torch.device | str, seed: int, *key: int | str) -> torch.Generator:
+    """Return a generator on ``device`` seeded by `derive_seed`."""
+    return torch.Generator(device=device).manual_seed(derive_seed(seed, *key))
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int, *key: int | str) -> Iterator[None]:
+    """Run a block (dropout draws from torch's own stream) with a stream of its own; the outer one is untouched."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(derive_seed(seed, *key))
+        yield
+
+
+def fill_noise(like: torch.Tensor, seed: int, *key: int | str) -> torch.Tensor:
+    """Return the noise z, standard normal, (B, 1, I, J, K), for images ``like`` (B, M, I, J, K).
+
+    Drawn on the CPU, so that a seed means the same noise on every device.
+    """
+    shape = (like.shape[0], 1, *like.shape[2:])
+    return torch.randn(shape, generator=generator("cpu", seed, *key)).to(like.device)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that ``device`` still has for us."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # Windows and macOS have no such count
+        return 0

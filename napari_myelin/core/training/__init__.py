@@ -1,0 +1,1 @@
+"""Training: `fit` is a generator of events that ends in one model file."""

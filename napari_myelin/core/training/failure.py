@@ -1,0 +1,69 @@
+"""What went wrong, in a sentence, and what to do about it."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections.abc import Sequence
+
+import torch
+
+from napari_myelin.core.errors import MyelinError
+from napari_myelin.core.events import Failed
+from napari_myelin.core.options import Options
+from napari_myelin.core.runtime import free_memory, resolve_device
+from napari_myelin.core.training.memory import training_bytes, what_fits
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+class DivergedError(MyelinError):
+    """A loss term is no longer finite."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether ``error`` is the device or the machine running out of memory, however torch says it."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
+def describe(error: Exception, options: Options, shape: Sequence[int] | None) -> Failed:
+    """Return the event for an exception that ended a run.
+
+    Parameters
+    ----------
+    error
+        What was raised.
+    options
+        Of the run.
+    shape
+        The network's grid, where it was known by then; out of memory is then answered with a size that fits.
+    """
+    trace = "".join(traceback.format_exception(error))
+    if out_of_memory(error):
+        return Failed("out of memory", _memory_advice(options, shape), trace)
+    if isinstance(error, DivergedError):
+        return Failed(str(error), "lower the learning rates, or use --precision 32-true; --resume goes on from there")
+    if isinstance(error, MyelinError):
+        return Failed(str(error), "", trace)
+    return Failed(f"{type(error).__name__}: {error}", "this is a bug of napari-myelin: please report it", trace)
+
+
+def _memory_advice(options: Options, shape: Sequence[int] | None) -> str:
+    if shape is None:
+        return "close other programs, or choose a larger --spacing"
+    modalities = len(options.data.modalities)
+    available = free_memory(resolve_device(options.runtime.device))
+    need = training_bytes(options, shape, modalities)
+    return (
+        f"about {need / 2**30:.1f} GiB are needed, {available / 2**30:.1f} GiB are free: "
+        f"{what_fits(options, shape, modalities, available)}"
+    )
+
+
+def release() -> None:
+    """Give back what a failed run still held."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,150 @@
+"""What a run stands on: who trains, the grid, the cached arrays, the constants of the training subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from napari_myelin.core.data.cache import CohortCache
+from napari_myelin.core.data.cohort import Cohort
+from napari_myelin.core.data.grid import Grid, fitting_grid
+from napari_myelin.core.data.normalisation import Normalisation
+from napari_myelin.core.data.subject import Subject
+from napari_myelin.core.errors import MyelinError
+from napari_myelin.core.evaluation.baselines import LinearBaseline
+from napari_myelin.core.evaluation.demyelination import Threshold, global_threshold, template_threshold
+from napari_myelin.core.events import Progress
+from napari_myelin.core.options import DataOptions, Options
+from napari_myelin.core.training.split import hold_out
+
+
+@dataclass
+class Ground:
+    """Everything of a run that training does not change."""
+
+    training: list[Subject]
+    validation: list[Subject]
+    grid: Grid
+    cache: CohortCache
+    phantom: bool = False
+    notes: list[str] = field(default_factory=list)
+    normalisation: Normalisation | None = None
+    linear: LinearBaseline | None = None
+    threshold: Threshold | None = None
+
+    @property
+    def controls(self) -> list[Subject]:
+        """The training subjects who are healthy."""
+        return [subject for subject in self.training if subject.group == "HC"]
+
+
+def usable_subjects(cohort: Cohort, options: DataOptions) -> tuple[list[Subject], list[str]]:
+    """Return the subjects that can train, and a sentence for each that cannot.
+
+    Raises
+    ------
+    MyelinError
+        If none is left.
+    """
+    subjects, notes = [], []
+    for subject in cohort.subjects:
+        missing = subject.missing(options.modalities, target=True)
+        if missing:
+            notes.append(f"{subject.key} is left out: {' and '.join(missing)}")
+        else:
+            subjects.append(subject)
+    if not subjects:
+        few = "; ".join(notes[:3]) + (f"; and {len(notes) - 3} more" if len(notes) > 3 else "")
+        raise MyelinError(
+            f"no subject of {cohort.root} has {', '.join(options.modalities)} and a measured DVR to learn from ({few}): "
+            "add the maps, or name the ones you have with --modalities"
+        )
+    return subjects, notes
+
+
+def open_ground(cohort: Cohort, options: Options, run: Path) -> Ground:
+    """Decide who trains and on which grid; nothing large is read yet.
+
+    Raises
+    ------
+    MyelinError
+        If no subject can train.
+    """
+    subjects, notes = usable_subjects(cohort, options.data)
+    training, validation = hold_out(subjects, options.data.validation, options.training.seed)
+    if not validation:
+        notes.append("no subject is held out: training goes on without validation, and the last weights are kept")
+    grid = network_grid(training, options)
+    cache = CohortCache(run / "cache", subjects, options.data.modalities, grid, resample=options.data.resample)
+    return Ground(training, validation, grid, cache, phantom=cohort.phantom, notes=notes)
+
+
+def network_grid(training: list[Subject], options: Options) -> Grid:
+    """Return the network's grid: the one asked for, or one that the training subjects' brains fit into."""
+    data = options.data
+    multiple = max(8, options.network.patch if options.loss.adversarial else 8)
+    if data.shape is not None and data.spacing is not None:
+        return Grid(data.shape, (data.spacing,) * 3)
+    fitting = fitting_grid(training, data.spacing, multiple)
+    return fitting if data.shape is None else Grid(data.shape, fitting.spacing)
+
+
+def prepare(ground: Ground, options: Options, fabric: Fabric) -> Iterator[Progress]:
+    """Fill the cache in one pass, then take normalisation, threshold and linear baseline from the training subjects."""
+    if fabric.is_global_zero:
+        yield from ground.cache.build()
+    fabric.barrier()
+    if not fabric.is_global_zero:
+        for _ in ground.cache.build():  # finds everything there and only reads the constants
+            pass
+    keys = [subject.key for subject in ground.training]
+    ground.normalisation = ground.cache.normalisation(keys)
+    if fabric.is_global_zero:
+        ground.linear = _linear(ground.cache, keys, options.data.modalities)
+        ground.threshold = _threshold(ground, options)
+
+
+def _linear(cache: CohortCache, keys: list[str], modalities: tuple[str, ...]) -> LinearBaseline:
+    baseline = LinearBaseline(modalities)
+    for key in keys:
+        mri, dvr, _ = cache.load(key)
+        baseline.accumulate(mri, dvr, (mri != 0).any(axis=0) | (dvr != 0))
+    return baseline.solve()
+
+
+def _threshold(ground: Ground, options: Options) -> Threshold | None:
+    wanted, resample = options.demyelination, options.data.resample
+    if wanted.threshold == "value" and wanted.threshold_value is not None:
+        return Threshold.fixed(wanted.threshold_value)
+    controls = [subject for subject in ground.controls if subject.has("wm")]
+    if not controls:
+        ground.notes.append(
+            "no control with a white-matter mask: no group threshold can be stored; "
+            "give --threshold value --threshold-value X, here or at prediction"
+        )
+        return None
+    if wanted.threshold == "template":
+        return template_threshold(controls, wanted.threshold_k, resample=resample)
+    maps = ((s.volume("dvr", resample).array, s.volume("wm", resample).array) for s in controls)
+    return global_threshold(maps, wanted.threshold_k)
+
+
+def to_tensors(ground: Ground, key: str, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return a subject's z-scored ``mri`` (1, M, I, J, K), ``dvr`` and ``regions`` (1, 1, I, J, K) on ``device``."""
+    normalisation = ground.normalisation
+    if normalisation is None:
+        raise MyelinError("the cohort is not prepared yet")
+    mri, dvr, regions = ground.cache.load(key)
+    scored = np.stack([normalisation.z(n, m) for n, m in zip(ground.cache.modalities, mri, strict=True)])
+    target = normalisation.z("dvr", dvr)
+
+    def tensor(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+    images = tensor(scored.astype(np.float32))[None].contiguous(memory_format=torch.channels_last_3d)
+    return images, tensor(target.astype(np.float32))[None, None], tensor(regions)[None, None]

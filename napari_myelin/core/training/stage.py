@@ -1,0 +1,116 @@
+"""One stage of the cascade: its networks and optimisers, its samples, its best weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from napari_myelin.core.networks.build import build_discriminator
+from napari_myelin.core.networks.cascade import Cascade
+from napari_myelin.core.options import Options
+from napari_myelin.core.runtime import derive_seed, fill_noise
+from napari_myelin.core.training.ground import Ground, to_tensors
+from napari_myelin.core.training.step import Sample, StageNets
+
+
+def stage_names(refiners: int) -> list[str]:
+    """Return the names of the stages: ``sketcher``, then ``refiner`` or ``refiner1``, ``refiner2``, ..."""
+    if refiners == 1:
+        return ["sketcher", "refiner"]
+    return ["sketcher", *(f"refiner{number + 1}" for number in range(refiners))]
+
+
+@dataclass
+class Position:
+    """Where a run stands: stage (0 is the Sketcher), epochs done in it, steps done in the epoch under way."""
+
+    stage: int = 0
+    epoch: int = 0
+    step: int = 0
+    steps_done: int = 0  # of the whole run
+    seconds: float = 0.0
+    mse: float | None = None  # on the held-out subjects, of the weights that the stage before ended with
+    sums: dict[str, float] = field(default_factory=dict)  # of the epoch's loss terms so far
+
+
+@dataclass
+class Best:
+    """The weights with the lowest validation loss of a stage."""
+
+    loss: float
+    mse: float
+    epoch: int
+    weights: dict[str, Tensor]
+
+
+def open_stage(index: int, cascade: Cascade, options: Options, fabric: Fabric) -> StageNets:
+    """Return what stage ``index`` trains: the others are frozen, this one starts from scratch."""
+    cascade.requires_grad_(False).eval()
+    generator = cascade.stages[index].requires_grad_(True).train()
+    sketching = index == 0
+    rate = options.training.sketcher_rate if sketching else options.training.refiner_rate
+    discriminator = optimiser = None
+    if options.loss.adversarial:
+        seed = derive_seed(options.training.seed, "discriminator", index)
+        discriminator = build_discriminator(options.network, len(options.data.modalities), seed)
+        discriminator = discriminator.to(fabric.device, memory_format=torch.channels_last_3d)
+        optimiser = fabric.setup_optimizers(torch.optim.Adam(discriminator.parameters(), lr=rate))
+    loss = options.loss
+    return StageNets(
+        generator=generator,
+        generator_optimiser=fabric.setup_optimizers(torch.optim.Adam(generator.parameters(), lr=rate)),
+        discriminator=discriminator,
+        discriminator_optimiser=optimiser,
+        weight=loss.lambda_sketcher if sketching else loss.lambda_refiner,
+        region_weighted=(loss.sketcher_l1 if sketching else loss.refiner_l1) == "region",
+        adversarial_form=loss.adversarial_form,
+    )
+
+
+def epoch_order(keys: list[str], position: Position, options: Options) -> list[list[str]]:
+    """Return an epoch's batches of subject keys, in an order that the seed, stage and epoch alone decide.
+
+    The last batch is filled up from the start of the order, so that every batch is whole.
+    """
+    batch = options.training.batch
+    seed = derive_seed(options.training.seed, "order", position.stage, position.epoch)
+    order = [keys[index] for index in np.random.default_rng(seed).permutation(len(keys))]
+    steps = -(-len(order) // batch)
+    order = [order[index % len(order)] for index in range(steps * batch)]
+    return [order[first : first + batch] for first in range(0, len(order), batch)]
+
+
+def make_sample(ground: Ground, cascade: Cascade, key: str, position: Position, options: Options) -> Sample:
+    """Return one training sample, with the noise (Sketcher) or the frozen stages' map (Refiner) as condition."""
+    device = next(cascade.parameters()).device
+    mri, dvr, regions = to_tensors(ground, key, device)
+    where: tuple[int | str, ...] = (position.stage, position.epoch, position.step, key)
+    noise = fill_noise(mri, options.training.seed, "noise", *where)
+    condition = noise
+    if position.stage > 0:
+        # the frozen stages predict as they will for users: without dropout
+        with torch.no_grad():
+            condition = cascade.first(position.stage)(mri, noise)[-1]
+    return Sample(mri, dvr, regions, condition, derive_seed(options.training.seed, "dropout", *where))
+
+
+def stage_state(nets: StageNets) -> dict[str, Any]:
+    """Return what a stage needs to go on: discriminator and both optimisers."""
+    state: dict[str, Any] = {"generator_optimiser": nets.generator_optimiser.state_dict()}
+    if nets.discriminator is not None:
+        state["discriminator"] = nets.discriminator.state_dict()
+        state["discriminator_optimiser"] = nets.discriminator_optimiser.state_dict()
+    return state
+
+
+def load_stage_state(nets: StageNets, state: dict[str, Any]) -> None:
+    """Put back what `stage_state` returned."""
+    nets.generator_optimiser.load_state_dict(state["generator_optimiser"])
+    if nets.discriminator is not None:
+        nets.discriminator.load_state_dict(state["discriminator"])
+        nets.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])

@@ -1,0 +1,134 @@
+"""One optimiser step of one stage, as in the paper: D against G, then G against D (Eq. 2, 3, 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from napari_myelin.core.losses.adversarial import discriminator_loss, generator_loss, right_answers
+from napari_myelin.core.losses.reconstruction import plain_l1, region_l1
+from napari_myelin.core.runtime import seeded
+
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One subject on the network's grid, z-scored, on the device.
+
+    ``mri`` (1, M, I, J, K); ``dvr`` (1, 1, I, J, K); ``regions`` (1, 1, I, J, K) 0 other, 1 NAWM, 2 lesion;
+    ``condition`` (1, 1, I, J, K), the noise z or the map of the stage before; ``seed`` of its dropout.
+    """
+
+    mri: Tensor
+    dvr: Tensor
+    regions: Tensor
+    condition: Tensor
+    seed: int
+
+
+@dataclass
+class StageNets:
+    """What one stage trains: the generator, and a discriminator unless the L1 term stands alone."""
+
+    generator: nn.Module
+    generator_optimiser: Any
+    discriminator: nn.Module | None
+    discriminator_optimiser: Any
+    weight: float  # lambda of Eq. 6
+    region_weighted: bool  # Eq. 5 instead of Eq. 4
+    adversarial_form: str
+
+
+def train_step(nets: StageNets, samples: Sequence[Sample], fabric: Fabric) -> Losses:
+    """Update D, then G, on the samples of this rank; return every loss term, averaged over them.
+
+    Every rank holds as many samples as the others, so the mean of the ranks' gradients is the gradient of
+    the whole batch. Subjects go through the networks one by one: their statistics and their dropout are
+    their own, and a batch does not depend on how it is shared between devices.
+    """
+    # generate, once for both updates
+    generated = [_generate(nets, sample, fabric) for sample in samples]
+    terms: list[Losses] = [{} for _ in samples]
+
+    # D: tell the true map from the generated one, given the MR images
+    if nets.discriminator is not None:
+        nets.discriminator_optimiser.zero_grad()
+        for sample, fake, term in zip(samples, generated, terms, strict=True):
+            with fabric.autocast():
+                true_logits = nets.discriminator(sample.mri, sample.dvr)
+                fake_logits = nets.discriminator(sample.mri, fake.detach())
+                loss = discriminator_loss(true_logits, fake_logits)
+            fabric.backward(loss / len(samples))
+            term["discriminator"] = loss.detach()
+            term["balance"] = right_answers(true_logits, fake_logits)
+        share_gradients(nets.discriminator, fabric)
+        nets.discriminator_optimiser.step()
+
+    # G: pass for true, and stay near the true map
+    nets.generator_optimiser.zero_grad()
+    for sample, fake, term in zip(samples, generated, terms, strict=True):
+        l1 = _l1(nets, sample, fake)
+        total = nets.weight * l1
+        term["l1"] = l1.detach()
+        if nets.discriminator is not None:
+            with _frozen(nets.discriminator), fabric.autocast():
+                adversarial = generator_loss(nets.discriminator(sample.mri, fake), nets.adversarial_form)
+            total = adversarial + total
+            term["adversarial"] = adversarial.detach()
+        fabric.backward(total / len(samples))
+        term["generator"] = total.detach()
+    share_gradients(nets.generator, fabric)
+    nets.generator_optimiser.step()
+    return _averaged(terms, fabric)
+
+
+def _generate(nets: StageNets, sample: Sample, fabric: Fabric) -> Tensor:
+    with seeded(sample.mri.device, sample.seed), fabric.autocast():
+        fake: Tensor = nets.generator(torch.cat([sample.mri, sample.condition], dim=1))
+    return fake.float()
+
+
+def _l1(nets: StageNets, sample: Sample, fake: Tensor) -> Tensor:
+    if nets.region_weighted:
+        return region_l1(fake, sample.dvr, sample.regions)
+    return plain_l1(fake, sample.dvr)
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    # D only passes the gradient through while G learns; its own would be thrown away
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+def share_gradients(network: nn.Module, fabric: Fabric) -> None:
+    """Replace each rank's gradients by their mean over the ranks, in one message."""
+    if fabric.world_size == 1:
+        return
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    flat = fabric.all_reduce(flat, reduce_op="mean")  # type: ignore[assignment]
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def _averaged(terms: Iterable[Losses], fabric: Fabric) -> Losses:
+    terms = list(terms)
+    mean = {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
+    if fabric.world_size > 1:
+        names = sorted(mean)
+        values = fabric.all_reduce(torch.stack([mean[name] for name in names]), reduce_op="mean")
+        mean = dict(zip(names, values, strict=True))  # type: ignore[arg-type]
+    return mean
+
+
