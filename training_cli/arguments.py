@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import tyro
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, Field, create_model
 
-from napari_myelin.core.options import OptionGroup, Options
+from napari_myelin.core.options import OptionGroup, Options, options_from, preset, read_options
 
-Arguments = TypeVar("Arguments", bound="CommonArguments")
+ArgumentsType = TypeVar("ArgumentsType", bound="CommonArguments")
+CohortPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="COHORT")]
+COHORT_HELP = "Folder of BIDS derivatives, or a cohort.tsv table."
 
 
 class CommonArguments(BaseModel):
     """What every command understands."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
-
     quiet: bool = Field(False, description="Say nothing but errors.")
-    json_: tyro.conf.arg(name="json") | bool = Field(False, description="Write JSON to standard output.")  # type: ignore
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = Field(
+        False, description="Write JSON lines to standard output instead of sentences."
+    )
     debug: bool = Field(False, description="Show the traceback of an error.")
 
 
-def parse(kind: type[Arguments], command: str, argv: Sequence[str]) -> Arguments:
+def parse(kind: type[ArgumentsType], command: str, argv: Sequence[str]) -> ArgumentsType:
     """Return the arguments of ``command``; wrong usage ends the program with exit code 2.
 
     Parameters
@@ -62,19 +64,37 @@ def loose(options: OptionGroup) -> Any:
     return create_model(type(options).__name__, __doc__=type(options).__doc__, **fields)
 
 
+def with_options(kind: type[ArgumentsType], base: OptionGroup) -> type[ArgumentsType]:
+    """Return ``kind`` with a field ``settings``: the flags of every option, ``base`` their defaults."""
+    nested = loose(base)
+    return create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, settings=(nested, nested()))
+
+
+def starting_options(argv: Sequence[str], run: Path | None = None) -> Options:
+    """Return the options that flags are put over: of the run to resume, else of ``--options``, else of ``--preset``."""
+    if run is not None:
+        return read_options(run)
+    file, name = flag_value(argv, "--options"), flag_value(argv, "--preset")
+    base = preset(name) if name is not None else None
+    return read_options(Path(file), base) if file is not None else (base or preset("paper"))
+
+
+def checked_options(settings: BaseModel) -> Options:
+    """Return the options that the flags ask for.
+
+    Raises
+    ------
+    UsageError
+        If one is out of bounds.
+    """
+    return options_from(settings.model_dump(), where="options")
+
+
 def flag_value(argv: Sequence[str], flag: str) -> str | None:
-    """Return what follows ``flag`` in ``argv``, read before the rest: it decides the other flags' defaults."""
+    """Return what follows ``flag`` in ``argv``, read before the rest because it decides the other flags' defaults."""
     for index, word in enumerate(argv):
         if word == flag and index + 1 < len(argv):
             return argv[index + 1]
         if word.startswith(flag + "="):
             return word.removeprefix(flag + "=")
     return None
-
-
-def on_terminal() -> bool:
-    """Return whether a person watches standard error."""
-    return sys.stderr.isatty()
-
-
-__all__ = ["CommonArguments", "Options", "flag_value", "loose", "on_terminal", "parse"]

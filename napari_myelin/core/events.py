@@ -115,6 +115,16 @@ class Failed(Event):
     cause: str
     advice: str
     trace: str = ""
+    usage: bool = False  # the request was wrong, not the run
+
+
+@dataclass(frozen=True)
+class Skipped(Event):
+    """One subject could not be done, and why; the others go on."""
+
+    kind: ClassVar[str] = "skipped"
+    subject: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -127,7 +137,7 @@ class Finished(Event):
 
 
 _KINDS = {
-    each.kind: each for each in (Started, Progress, Step, Epoch, Preview, Saved, Stopped, Failed, Finished)
+    each.kind: each for each in (Started, Progress, Step, Epoch, Preview, Saved, Stopped, Failed, Skipped, Finished)
 }
 
 

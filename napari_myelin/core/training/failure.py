@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from napari_myelin.core.errors import MyelinError
+from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.events import Failed
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import free_memory, resolve_device
@@ -46,7 +46,7 @@ def describe(error: Exception, options: Options, shape: Sequence[int] | None) ->
     if isinstance(error, DivergedError):
         return Failed(str(error), "lower the learning rates, or use --precision 32-true; --resume goes on from there")
     if isinstance(error, MyelinError):
-        return Failed(str(error), "", trace)
+        return Failed(str(error), "", trace, usage=isinstance(error, UsageError))
     return Failed(f"{type(error).__name__}: {error}", "this is a bug of napari-myelin: please report it", trace)
 
 

@@ -16,7 +16,7 @@ from napari_myelin.core.data.grid import Grid, fitting_grid
 from napari_myelin.core.data.normalisation import Normalisation
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.core.evaluation.baselines import LinearBaseline
+from napari_myelin.core.evaluation.baselines import LinearBaseline, LinearFit
 from napari_myelin.core.evaluation.demyelination import Threshold, global_threshold, template_threshold
 from napari_myelin.core.events import Progress
 from napari_myelin.core.options import DataOptions, Options
@@ -110,11 +110,11 @@ def prepare(ground: Ground, options: Options, fabric: Fabric) -> Iterator[Progre
 
 
 def _linear(cache: CohortCache, keys: list[str], modalities: tuple[str, ...]) -> LinearBaseline:
-    baseline = LinearBaseline(modalities)
+    fit = LinearFit(modalities)
     for key in keys:
         mri, dvr, _ = cache.load(key)
-        baseline.accumulate(mri, dvr, (mri != 0).any(axis=0) | (dvr != 0))
-    return baseline.solve()
+        fit.add(mri, dvr, (mri != 0).any(axis=0))
+    return fit.solve()
 
 
 def _threshold(ground: Ground, options: Options) -> Threshold | None:

@@ -1,0 +1,1 @@
+"""Volumes, subjects, cohorts and grids; numpy and nibabel, no torch."""

@@ -1,0 +1,240 @@
+"""A cohort: subjects from a BIDS derivatives folder or from one table, both ways round."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os.path
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from napari_myelin.core.data.bids import bids_path, find_files, sidecar, write_description, write_json
+from napari_myelin.core.data.subject import ROLES, Group, Subject
+from napari_myelin.core.data.volume import Volume, write_atomically, write_volume
+from napari_myelin.core.errors import MyelinError, UsageError, nearest
+
+DEFAULT = ("MTR", "FA", "RD", "AD")
+PERSON = ("subject", "session", "age", "sex", "group")
+PHANTOM = "phantom"
+SPATIAL_REFERENCE = "the subject's own PET grid, or the grid that stands in for it where there is no PET"
+_GROUPS = {"ms": "MS", "patient": "MS", "patients": "MS", "hc": "HC", "control": "HC", "controls": "HC", "healthy": "HC"}
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Subjects that belong together.
+
+    Parameters
+    ----------
+    root
+        The folder or table it came from.
+    subjects
+        In the order of their keys (folder) or rows (table).
+    notes
+        What was read leniently, in sentences.
+    phantom
+        Whether it is simulated.
+    """
+
+    root: Path
+    subjects: tuple[Subject, ...]
+    notes: tuple[str, ...] = ()
+    phantom: bool = False
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Every modality that a subject has: MTR, FA, RD, AD first, then the others by name."""
+        names = {name for subject in self.subjects for name in subject.modalities}
+        return (*(name for name in DEFAULT if name in names), *sorted(names - set(DEFAULT)))
+
+    def select(self, keys: Sequence[str]) -> Cohort:
+        """Return the cohort of these subjects only, in its own order.
+
+        Parameters
+        ----------
+        keys
+            ``01``, ``sub-01`` (every session of it) or ``sub-01_ses-02``.
+
+        Raises
+        ------
+        UsageError
+            If a key fits no subject.
+        """
+        wanted = [key if key.startswith("sub-") else f"sub-{key}" for key in keys]
+        known = {subject.key for subject in self.subjects} | {f"sub-{subject.name}" for subject in self.subjects}
+        for key in wanted:
+            if key not in known:
+                raise UsageError(f'there is no subject "{key}" in {self.root}{nearest(key, known)}')
+        chosen = (s for s in self.subjects if s.key in wanted or f"sub-{s.name}" in wanted)
+        return Cohort(self.root, tuple(chosen), self.notes, self.phantom)
+
+
+def open_cohort(path: Path) -> Cohort:
+    """Open a BIDS derivatives folder, a folder that holds a ``cohort.tsv``, or such a table.
+
+    Raises
+    ------
+    MyelinError
+        If there is no such thing, it holds no subject, or one twice.
+    """
+    if path.is_dir():
+        cohort = read_table(path / "cohort.tsv") if (path / "cohort.tsv").exists() else read_folder(path)
+    elif path.exists():
+        cohort = read_table(path)
+    else:
+        raise MyelinError(f"there is no cohort at {path}: give a folder of BIDS derivatives or a cohort.tsv")
+    if not cohort.subjects:
+        raise MyelinError(f"{path} holds no subject: expected folders sub-XX with .nii.gz maps, or rows in a cohort.tsv")
+    twice = [key for key, count in Counter(subject.key for subject in cohort.subjects).items() if count > 1]
+    if twice:
+        raise MyelinError(f"{path} names {', '.join(twice)} more than once: give each visit a session of its own")
+    return cohort
+
+
+def read_folder(folder: Path) -> Cohort:
+    """Read a BIDS derivatives folder; subjects without any image are left out."""
+    people = _participants(folder / "participants.tsv")
+    subjects, notes = [], []
+    for inside in sorted(path for path in folder.glob("sub-*") if path.is_dir()):
+        name = inside.name.removeprefix("sub-")
+        sessions = sorted(path for path in inside.glob("ses-*") if path.is_dir())
+        person = people.get(name, {})
+        if people and name not in people:
+            notes.append(f"sub-{name} is not in participants.tsv: its group is unknown")
+        for place in sessions or [inside]:
+            files = find_files(folder, place)
+            session = place.name.removeprefix("ses-") if sessions else None
+            if files:
+                subjects.append(_subject(name, session, person, files))
+    return Cohort(folder, tuple(subjects), tuple(notes), _is_phantom(folder))
+
+
+def read_table(table: Path) -> Cohort:
+    """Read a cohort from a table: a row a subject, columns for the person, the rest one file each.
+
+    Raises
+    ------
+    MyelinError
+        If it cannot be read, or has no column ``subject``.
+    """
+    rows = _rows(table)
+    if rows and "subject" not in rows[0]:
+        columns = ", ".join(rows[0])
+        raise MyelinError(f'{table} has no column "subject" (it has {columns}): add one; columns are parted by tabs')
+    subjects = []
+    for row in rows:
+        files: dict[str, Path | Volume] = {}
+        for column, cell in row.items():
+            if column not in PERSON and cell:
+                role = column.lower() if column.lower() in ROLES else column
+                files[role] = table.parent / cell
+        subjects.append(_subject(row["subject"].removeprefix("sub-"), row.get("session"), row, files))
+    return Cohort(table, tuple(subjects), (), _is_phantom(table.parent))
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    try:
+        lines = [line for line in table.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise MyelinError(f"{table} cannot be read as a table: give a tab-separated cohort.tsv") from error
+    comma = bool(lines) and "\t" not in lines[0] and "," in lines[0]
+    reader = csv.DictReader(lines, delimiter="," if comma else "\t", restval="")
+    return [
+        {str(name).strip(): (cell or "").strip() for name, cell in row.items() if name is not None} for row in reader
+    ]
+
+
+def _participants(path: Path) -> dict[str, dict[str, str]]:
+    if not path.exists():
+        return {}
+    return {row.get("participant_id", "").removeprefix("sub-"): row for row in _rows(path)}
+
+
+def _subject(name: str, session: str | None, person: dict[str, str], files: Mapping[str, Path | Volume]) -> Subject:
+    def value(column: str) -> str | None:
+        cell = person.get(column, "")
+        return None if cell.lower() in ("", "n/a", "na", "nan") else cell
+
+    group: Group | None = None
+    if (said := value("group")) is not None:
+        label = _GROUPS.get(said.lower(), said)
+        group = label if label in get_args(Group) else None  # type: ignore[assignment]
+    try:
+        age = float(value("age") or math.nan)
+    except ValueError:
+        age = math.nan
+    session = (session or "").removeprefix("ses-") or None
+    return Subject(name, session, group, None if math.isnan(age) else age, value("sex"), files)
+
+
+def _is_phantom(folder: Path) -> bool:
+    try:
+        table = json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
+        return any(PHANTOM in str(each.get("Name", "")).lower() for each in table.get("GeneratedBy", []))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def write_table(cohort: Cohort, table: Path) -> None:
+    """Write a cohort whose maps are files as a ``cohort.tsv``, paths relative to it.
+
+    Raises
+    ------
+    MyelinError
+        If a map is only in memory, or the table cannot be written.
+    """
+    columns = [*cohort.modalities, *(role for role in ROLES if any(s.has(role) for s in cohort.subjects))]
+    lines = ["\t".join((*PERSON, *columns))]
+    for subject in cohort.subjects:
+        cells = []
+        for column in columns:
+            file = subject.files.get(column)
+            if isinstance(file, Volume):
+                raise MyelinError(f"the {column} of {subject.key} is only in memory: save it first")
+            cells.append("" if file is None else Path(os.path.relpath(file.resolve(), table.parent.resolve())).as_posix())
+        age = "" if subject.age is None else f"{subject.age:g}"
+        person = (subject.name, subject.session or "", age, subject.sex or "", subject.group or "")
+        lines.append("\t".join((*person, *cells)))
+    write_atomically(table, ("\n".join(lines) + "\n").encode())
+
+
+def write_participants(folder: Path, subjects: Iterable[Subject]) -> None:
+    """Write ``participants.tsv`` and its JSON: a row a person, ``n/a`` where nobody said."""
+    people = {subject.name: subject for subject in subjects}
+    lines = ["participant_id\tage\tsex\tgroup"]
+    for name, subject in people.items():
+        age = "n/a" if subject.age is None else f"{subject.age:g}"
+        lines.append(f"sub-{name}\t{age}\t{subject.sex or 'n/a'}\t{subject.group or 'n/a'}")
+    write_atomically(folder / "participants.tsv", ("\n".join(lines) + "\n").encode())
+    columns = {
+        "age": {"Description": "age at the scan", "Units": "year"},
+        "sex": {"Description": "sex", "Levels": {"F": "female", "M": "male"}},
+        "group": {"Description": "group", "Levels": {"MS": "multiple sclerosis", "HC": "healthy control"}},
+    }
+    write_json(folder / "participants.json", columns)
+
+
+def write_folder(cohort: Cohort, folder: Path, *, generator: str = "napari-myelin") -> None:
+    """Write a cohort as BIDS derivatives: every map and mask under its BIDS name, with sidecars.
+
+    Raises
+    ------
+    MyelinError
+        If a map cannot be read, or the folder cannot be written to.
+    """
+    write_description(folder, cohort.root.stem, generator)
+    write_participants(folder, cohort.subjects)
+    for subject in cohort.subjects:
+        for role in subject.files:
+            path = bids_path(folder, subject.name, subject.session, role)
+            source = subject.files[role]
+            if role == "to_template" and isinstance(source, Path):
+                write_atomically(path, source.read_bytes())
+                continue
+            write_volume(path, subject.raw(role), intent=role)
+            sources = [] if isinstance(source, Volume) else [source.name]
+            write_json(sidecar(path), {"SpatialReference": SPATIAL_REFERENCE, "Sources": sources})

@@ -1,0 +1,1 @@
+"""What is measured of a prediction, and what it is compared with; numpy only."""

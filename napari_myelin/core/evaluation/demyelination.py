@@ -1,0 +1,268 @@
+"""Which lesion voxels are demyelinated, and each lesion's share of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.ndimage import find_objects, gaussian_filter, label, map_coordinates
+
+from napari_myelin.core.data.normalisation import Moments
+from napari_myelin.core.data.subject import Subject
+from napari_myelin.core.data.transform import read_transform
+from napari_myelin.core.data.volume import Volume
+from napari_myelin.core.errors import MyelinError
+
+FWHM_TO_SD = 1 / np.sqrt(8 * np.log(2))
+NEIGHBOURS = np.ones((3, 3, 3))  # voxels that touch by a corner belong to one lesion
+TEMPLATE_SHAPE = (91, 109, 91)  # MNI152 at 2 mm
+TEMPLATE_AFFINE = np.array([[2.0, 0, 0, -90], [0, 2.0, 0, -126], [0, 0, 2.0, -72], [0, 0, 0, 1]])
+
+
+@dataclass(frozen=True, eq=False)
+class Threshold:
+    """Below which DVR a lesion voxel counts as demyelinated (Bodini et al. 2016 determine it at group level).
+
+    Parameters
+    ----------
+    kind
+        ``global``: one value from all controls' white matter; ``template``: a map in template space; ``value``:
+        the user's.
+    value
+        DVR; for ``template`` the value where the map has none.
+    k
+        Standard deviations below the controls' mean; None for ``value``.
+    controls
+        How many it was determined from.
+    map
+        (I, J, K) DVR in template space, for ``template``; NaN where there is none.
+    affine
+        (4, 4) of that map.
+    """
+
+    kind: Literal["global", "template", "value"]
+    value: float
+    k: float | None = None
+    controls: int = 0
+    map: np.ndarray | None = None
+    affine: np.ndarray | None = None
+
+    @classmethod
+    def fixed(cls, value: float) -> Threshold:
+        """Return the user's own threshold."""
+        return cls("value", value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the map, for JSON."""
+        affine = None if self.affine is None else self.affine.tolist()
+        return {"kind": self.kind, "value": self.value, "k": self.k, "controls": self.controls, "affine": affine}
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any], map_: np.ndarray | None = None) -> Threshold:
+        """Return what `to_dict` wrote, with its map."""
+        affine = table.get("affine")
+        return cls(
+            table["kind"],
+            float(table["value"]),
+            table.get("k"),
+            int(table.get("controls", 0)),
+            map_,
+            None if affine is None else np.asarray(affine, dtype=np.float64),
+        )
+
+    def on(self, subject: Subject, grid: Volume) -> float | np.ndarray:
+        """Return the threshold for a subject: one value, or a map on ``grid``.
+
+        Raises
+        ------
+        MyelinError
+            If the threshold is a template map and the subject has no transform to the template.
+        """
+        if self.kind != "template" or self.map is None or self.affine is None:
+            return self.value
+        if not subject.has("to_template"):
+            raise MyelinError(
+                f"{subject.key} has no transform to the template, which the model's voxelwise threshold needs: add "
+                f"one, or pass --threshold value --threshold-value {self.value:.3f}"
+            )
+        points = _template_points(subject, grid)
+        inverse = np.linalg.inv(self.affine)
+        indices = np.moveaxis(points @ inverse[:3, :3].T + inverse[:3, 3], -1, 0)
+        on_grid = map_coordinates(self.map, indices, order=0, mode="constant", cval=np.nan)
+        return np.where(np.isfinite(on_grid), on_grid, np.float32(self.value)).astype(np.float32)
+
+
+def _template_points(subject: Subject, grid: Volume) -> np.ndarray:
+    source = subject.files["to_template"]
+    if isinstance(source, Volume):
+        raise MyelinError(f"the transform of {subject.key} must be a file")
+    indices = np.moveaxis(np.indices(grid.shape), 0, -1)
+    return read_transform(source)(grid.world(indices))
+
+
+def classify(dvr: np.ndarray, lesion: np.ndarray, threshold: float | np.ndarray) -> np.ndarray:
+    """Return the demyelinated voxels: inside a lesion, below the threshold.
+
+    Parameters
+    ----------
+    dvr
+        (I, J, K), true or predicted.
+    lesion
+        bool (I, J, K); an empty one gives an empty mask.
+    threshold
+        DVR, or a map of it.
+    """
+    return np.asarray(lesion & (dvr < threshold))
+
+
+def global_threshold(controls: Iterable[tuple[np.ndarray, np.ndarray]], k: float = 1.0) -> Threshold:
+    """Return mean - k SD over the white-matter voxels of all controls, in one pass.
+
+    Parameters
+    ----------
+    controls
+        DVR map and bool white-matter mask of each.
+    k
+        Standard deviations.
+
+    Raises
+    ------
+    MyelinError
+        If there is no white-matter voxel at all.
+    """
+    total, count = Moments.of(np.zeros(0)), 0
+    for dvr, wm in controls:
+        total, count = total + Moments.of(dvr[wm]), count + 1
+    if total.count == 0:
+        raise MyelinError("the controls' white-matter masks are empty: a group threshold needs white matter")
+    return Threshold("global", total.mean - k * total.sd, k, count)
+
+
+def template_threshold(
+    controls: Sequence[Subject], k: float = 1.0, *, fwhm: float = 4.0, sd_floor: float = 0.05, resample: bool = False
+) -> Threshold:
+    """Return mean - k SD over controls, voxel by voxel in template space (MNI152, 2 mm).
+
+    Each control's DVR is smoothed, then brought to the template with its transform, whose inverse is found by
+    fixed-point iteration. Where fewer than two controls have a voxel, the global value holds.
+
+    Parameters
+    ----------
+    controls
+        With ``dvr``, ``wm`` and ``to_template``.
+    k
+        Standard deviations.
+    fwhm
+        Of the smoothing, mm.
+    sd_floor
+        Smallest SD believed of so few controls, DVR.
+    resample
+        As for `Subject.volume`.
+
+    Raises
+    ------
+    MyelinError
+        If a control has no transform, or there are fewer than two.
+    """
+    if len(controls) < 2:
+        raise MyelinError("a voxelwise threshold needs two controls or more: use --threshold global")
+    total = np.zeros(TEMPLATE_SHAPE)
+    squares, count = np.zeros(TEMPLATE_SHAPE), np.zeros(TEMPLATE_SHAPE, dtype=int)
+    for subject in controls:
+        values, there = _on_template(subject, fwhm, resample)
+        total += np.where(there, values, 0)
+        squares += np.where(there, values**2, 0)
+        count += there
+    enough = count >= 2
+    mean = np.divide(total, count, where=enough, out=np.zeros(TEMPLATE_SHAPE))
+    variance = np.divide(squares - count * mean**2, count - 1, where=enough, out=np.zeros(TEMPLATE_SHAPE))
+    sd = np.maximum(np.sqrt(np.maximum(variance, 0)), sd_floor)
+    pairs = ((s.volume("dvr", resample).array, s.volume("wm", resample).array) for s in controls)
+    fallback = global_threshold(pairs, k)
+    voxelwise = np.where(enough, mean - k * sd, np.nan).astype(np.float32)
+    return Threshold("template", fallback.value, k, len(controls), voxelwise, TEMPLATE_AFFINE)
+
+
+def _on_template(subject: Subject, fwhm: float, resample: bool) -> tuple[np.ndarray, np.ndarray]:
+    source = subject.files.get("to_template")
+    if source is None or isinstance(source, Volume):
+        raise MyelinError(f"{subject.key} has no transform to the template: use --threshold global")
+    to_template = read_transform(source)
+    dvr, brain = subject.volume("dvr", resample), subject.brain(resample).array
+    sigma = [fwhm * FWHM_TO_SD / edge for edge in dvr.spacing]
+    # smoothed inside the brain only, so that its edge is not pulled towards the background
+    weight = gaussian_filter(brain.astype(np.float32), sigma)
+    smooth = gaussian_filter(np.where(brain, dvr.array, 0), sigma) / np.maximum(weight, 1e-3)
+    targets = Volume(np.empty(TEMPLATE_SHAPE, dtype=bool), TEMPLATE_AFFINE).world(
+        np.moveaxis(np.indices(TEMPLATE_SHAPE), 0, -1)
+    )
+    points = targets.copy()
+    for _ in range(8):  # x = target - displacement(x): a smooth field contracts by far in each turn
+        points += targets - to_template(points)
+    inverse = np.linalg.inv(dvr.affine)
+    indices = np.moveaxis(points @ inverse[:3, :3].T + inverse[:3, 3], -1, 0)
+    values = map_coordinates(smooth, indices, order=1, mode="constant")
+    there = map_coordinates(brain.astype(np.float32), indices, order=1, mode="constant") > 0.5
+    return values, there
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One connected lesion.
+
+    ``label`` from 1; ``voxels``; ``volume`` in mm3; ``mean_dvr``; ``demyelinated``, the share of its voxels in [0, 1]
+    (None without a threshold); ``x, y, z``, its centre in RAS+ mm.
+    """
+
+    label: int
+    voxels: int
+    volume: float
+    mean_dvr: float
+    demyelinated: float | None
+    x: float
+    y: float
+    z: float
+
+
+def lesion_table(dvr: Volume, lesion: np.ndarray, threshold: float | np.ndarray | None) -> list[Lesion]:
+    """Return a row for each connected component (26 neighbours) of the lesion mask, largest first.
+
+    Parameters
+    ----------
+    dvr
+        True or predicted map.
+    lesion
+        bool (I, J, K); an empty one gives no row.
+    threshold
+        DVR, or a map of it; None leaves the shares out.
+    """
+    labels, count = label(lesion, NEIGHBOURS)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    boxes = find_objects(labels)
+    rows = []
+    for number, old in enumerate(np.argsort(-sizes[1:], kind="stable") + 1):
+        box = boxes[old - 1]
+        member = labels[box] == old
+        values = dvr.array[box][member]
+        cut = threshold[box][member] if isinstance(threshold, np.ndarray) else threshold
+        share = None if cut is None else float((values < cut).mean())
+        middle = np.argwhere(member).mean(axis=0) + [part.start for part in box]
+        x, y, z = (round(float(value), 2) for value in dvr.world(middle))
+        volume = float(sizes[old] * dvr.voxel_volume)
+        rows.append(Lesion(number + 1, int(sizes[old]), volume, float(values.mean()), share, x, y, z))
+    return rows
+
+
+OUTSIDE, NEITHER, BOTH, TRUE_ONLY, PREDICTED_ONLY = range(5)
+
+
+def agreement(true: np.ndarray, predicted: np.ndarray, lesion: np.ndarray) -> np.ndarray:
+    """Return where two demyelination masks agree, uint8: 0 outside lesions, 1 neither, 2 both, 3 true, 4 predicted only.
+
+    The paper's figure 8 shows them white, yellow, red and orange.
+    """
+    return np.select(
+        [~lesion, true & predicted, true, predicted], [OUTSIDE, BOTH, TRUE_ONLY, PREDICTED_ONLY], NEITHER
+    ).astype(np.uint8)

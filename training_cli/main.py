@@ -1,0 +1,84 @@
+"""Entry point of ``napari-myelin-train``: finds the command, imports only that one."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+COMMANDS = {
+    "phantom": "write a simulated cohort whose myelin is known",
+    "check": "say what a cohort holds and what is wrong with it",
+    "fit": "train a model on a cohort",
+    "predict": "predict DVR maps of a cohort's subjects with one model or several",
+    "evaluate": "compare predictions with measured DVR maps",
+    "demo": "all of it on a small phantom, ending in a page to read",
+    "info": "print a model's card",
+}
+
+HELP = """usage: napari-myelin-train [-h] [--version] COMMAND ...
+
+Myelin maps (PET distribution volume ratio, DVR) from multimodal MRI.
+Research software, not a medical device.
+
+commands:
+{commands}
+
+napari-myelin-train COMMAND --help shows a command's arguments.
+Exit codes: 0 good, 1 something asked for could not be done, 2 wrong usage, 130 stopped.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    argv
+        Words after the program's name; ``sys.argv`` by default.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(HELP.format(commands="\n".join(f"  {name:<9} {text}" for name, text in COMMANDS.items())), end="")
+        return 0 if words else 2
+    if words[0] == "--version":
+        from napari_myelin import __version__  # noqa: PLC0415 (--help stays instant)
+
+        print(f"napari-myelin {__version__}")
+        return 0
+    if words[0] not in COMMANDS:
+        near = difflib.get_close_matches(words[0], COMMANDS, n=1)
+        meant = f', did you mean "{near[0]}"?' if near else ""
+        print(f'error: no command "{words[0]}"{meant} The commands are {", ".join(COMMANDS)}.', file=sys.stderr)
+        return 2
+    return _run(words[0], words[1:])
+
+
+def _run(command: str, words: list[str]) -> int:
+    from napari_myelin.core.errors import MyelinError  # noqa: PLC0415
+
+    try:
+        module = importlib.import_module(f"training_cli.{command}")
+        code: int = module.run(words)
+        return code
+    except MyelinError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away (| head); nothing is left to say
+        return 0
+    except Exception as error:
+        print(f"error: {type(error).__name__}: {error} (a bug; --debug shows where)", file=sys.stderr)
+        code = 1
+    if "--debug" in words:
+        traceback.print_exc()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
