@@ -1,0 +1,1 @@
+"""The app: panels inside napari, on the engine."""
