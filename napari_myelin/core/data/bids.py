@@ -12,7 +12,7 @@ import napari_myelin
 from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.errors import MyelinError
 
-TEMPLATE = "MNI152NLin2009cAsym"
+TEMPLATE = "MNI152NLin2009aSym"
 DIFFUSION = ("FA", "RD", "AD", "MD")  # modalities with a name of their own in BEP016
 TRACER = "pet/{id}_trc-11CPIB_space-pet{desc}_model-Logan_meas-DVR_mimap.nii.gz"
 

@@ -1,0 +1,1 @@
+"""A simulated cohort whose myelin is known voxel by voxel."""
