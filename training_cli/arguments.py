@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, Field, ValidationError, create_model
 
-from napari_myelin.core.options import OptionGroup, Options, options_from, preset, read_options
+from napari_myelin.core.errors import UsageError
+from napari_myelin.core.options import OptionGroup, Options, explain, options_from, preset, read_options
 
 ArgumentsType = TypeVar("ArgumentsType", bound="CommonArguments")
+GroupType = TypeVar("GroupType", bound=OptionGroup)
 CohortPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="COHORT")]
 COHORT_HELP = "Folder of BIDS derivatives, or a cohort.tsv table."
 
@@ -88,6 +90,20 @@ def checked_options(settings: BaseModel) -> Options:
         If one is out of bounds.
     """
     return options_from(settings.model_dump(), where="options")
+
+
+def validated(kind: type[GroupType], settings: BaseModel) -> GroupType:
+    """Return one group of options that the flags ask for.
+
+    Raises
+    ------
+    UsageError
+        If one is out of bounds.
+    """
+    try:
+        return kind.model_validate(settings.model_dump())
+    except ValidationError as error:
+        raise UsageError(explain(error)) from error
 
 
 def flag_value(argv: Sequence[str], flag: str) -> str | None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from napari_myelin.core.data.bids import bids_path, sidecar, write_description, write_json
 from napari_myelin.core.data.cohort import SPATIAL_REFERENCE, write_participants
@@ -16,9 +15,9 @@ from napari_myelin.core.data.transform import PointTransform, write_transform
 from napari_myelin.core.data.volume import Volume, write_atomically, write_volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Progress
-from napari_myelin.core.options import OptionGroup
 from napari_myelin.core.phantom.anatomy import make_anatomy
 from napari_myelin.core.phantom.lesions import make_lesions, no_lesions
+from napari_myelin.core.phantom.options import PhantomOptions
 from napari_myelin.core.phantom.signals import make_diffusion, make_dvr, make_flair, make_mtr
 from napari_myelin.core.phantom.tissue import Tissue, make_tissue
 
@@ -34,19 +33,6 @@ authors and McGill University make no representations about the suitability of t
 provided "as is" without express or implied warranty. The authors are not responsible for any data loss, equipment
 damage, property loss, or injury to subjects or patients resulting from the use or misuse of this software package.
 """
-
-
-class PhantomOptions(OptionGroup):
-    """A simulated cohort."""
-
-    patients: int = Field(18, ge=0, le=100_000, description="Patients, numbered first.")
-    controls: int = Field(10, ge=0, le=100_000, description="Healthy controls, numbered after the patients.")
-    shape: tuple[int, int, int] = Field(
-        (128, 160, 128),
-        description="Voxels along right, anterior, superior; smaller than the brain: the deep white matter.",
-    )
-    spacing: float = Field(1.22, gt=0.3, le=10, description="Voxel size in mm.")
-    seed: int = Field(0, ge=0, lt=2**31, description="The same seed gives the same arrays.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +114,7 @@ def write_cohort(out: Path, options: PhantomOptions) -> Iterator[Progress]:
     MyelinError
         If the folder holds a cohort already, or cannot be written to.
     """
-    if (out / "dataset_description.json").exists():
+    if (out / "dataset_description.json").exists() or any(out.glob("sub-*")):
         raise MyelinError(f"{out} holds a dataset already: choose another folder")
     write_description(out, f"napari-myelin phantom, seed {options.seed}", GENERATOR, {"Phantom": options.model_dump()})
     write_atomically(out / "README", NOTICE.encode())

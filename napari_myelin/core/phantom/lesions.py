@@ -72,7 +72,7 @@ def make_lesions(random: np.random.Generator, anatomy: Anatomy) -> Lesions:
         return result
     voxel = anatomy.spacing**3
     texture = smooth_noise(random, anatomy.wm.shape, 7.0 / anatomy.spacing)
-    small = (np.exp(-anatomy.ventricle / 9) + 0.04)[free]
+    small = (np.exp(-anatomy.ventricle / 7) + 0.02)[free]
     large = (np.exp(-anatomy.ventricle / 4) + 0.002)[free]
     where = np.argwhere(free)
     # a sub-volume holds its share of the lesions that a whole brain has

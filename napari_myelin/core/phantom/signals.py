@@ -36,7 +36,7 @@ def _mix(anatomy: Anatomy, wm: np.ndarray, gm: float, csf: float) -> np.ndarray:
 def make_mtr(random: np.random.Generator, anatomy: Anatomy, tissue: Tissue) -> np.ndarray:
     """Return the magnetisation transfer ratio in %, (I, J, K) float32."""
     bound = _saturating(tissue.myelin * anatomy.myelination, 1.1)
-    wm = (8 + 34 * bound + 9 * tissue.axon) * (1 - 0.85 * tissue.water)
+    wm = (5 + 37 * bound + 9 * tissue.axon) * (1 - 0.95 * tissue.water)
     clean = _blur(_mix(anatomy, wm, 40, 5), MTR_FWHM, anatomy.spacing)
     # what is left of the transmit field after correction
     b1 = 1 + 0.025 * smooth_noise(random, wm.shape, 60 / anatomy.spacing)
@@ -46,8 +46,8 @@ def make_mtr(random: np.random.Generator, anatomy: Anatomy, tissue: Tissue) -> n
 def make_diffusion(random: np.random.Generator, anatomy: Anatomy, tissue: Tissue) -> dict[str, np.ndarray]:
     """Return FA (none), RD and AD (10^-3 mm2/s), (I, J, K) float32, of an axially symmetric tensor."""
     loss = _saturating(1 - np.clip(tissue.myelin, 0, 1), 1.0)
-    rd = 0.34 + 0.62 * anatomy.dispersion + 0.17 * loss + 0.14 * (1 - tissue.axon)
-    ad = 1.50 - 0.80 * anatomy.dispersion - 0.16 * (1 - tissue.axon) + 0.14 * loss
+    rd = 0.36 + 0.62 * anatomy.dispersion + 0.14 * loss + 0.10 * (1 - tissue.axon)
+    ad = 1.46 - 0.80 * anatomy.dispersion - 0.14 * (1 - tissue.axon) + 0.20 * loss
     maps = {}
     for name, wm, gm, csf, sd in (("RD", rd, 0.92, CSF_RD, 0.03), ("AD", ad, 1.19, CSF_AD, 0.045)):
         wet = wm * (1 - tissue.water) + FREE_WATER * tissue.water

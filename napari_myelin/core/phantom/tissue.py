@@ -14,10 +14,10 @@ SHARE = (0.2, 0.8)  # of a patient's lesion voxels
 
 # kind of lesion: relative myelin, axons and free water at the centre, as (low, high)
 KINDS = {
-    "active": ((0.25, 0.60), (0.70, 0.90), (0.16, 0.36)),
-    "chronic": ((0.15, 0.55), (0.40, 0.70), (0.08, 0.28)),
-    "remyelinated": ((0.65, 0.92), (0.70, 0.95), (0.03, 0.16)),
-    "inflammatory": ((0.85, 1.00), (0.85, 1.00), (0.12, 0.34)),
+    "active": ((0.25, 0.60), (0.70, 0.90), (0.12, 0.30)),
+    "chronic": ((0.15, 0.55), (0.40, 0.70), (0.06, 0.23)),
+    "remyelinated": ((0.65, 0.92), (0.70, 0.95), (0.02, 0.13)),
+    "inflammatory": ((0.85, 1.00), (0.85, 1.00), (0.10, 0.28)),
 }
 FREQUENCY = (0.25, 0.35, 0.22, 0.18)
 
