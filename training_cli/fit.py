@@ -42,8 +42,8 @@ def run(argv: Sequence[str]) -> int:
     arguments = parse(with_options(FitArguments, base), "fit", argv)
     options = checked_options(arguments.settings)  # type: ignore[attr-defined]
 
-    from napari_myelin.core.data.cohort import open_cohort  # noqa: PLC0415 (--help needs no torch)
-    from napari_myelin.core.training.fit import STOP, fit  # noqa: PLC0415
+    from napari_myelin.core.data.cohort import open_cohort
+    from napari_myelin.core.training.fit import STOP, fit
 
     output = Output(arguments.quiet, arguments.as_json)
     stop = StopRequest(arguments.out / STOP)

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(HELP.format(commands="\n".join(f"  {name:<9} {text}" for name, text in COMMANDS.items())), end="")
         return 0 if words else 2
     if words[0] == "--version":
-        from napari_myelin import __version__  # noqa: PLC0415 (--help stays instant)
+        from napari_myelin import __version__
 
         print(f"napari-myelin {__version__}")
         return 0
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(command: str, words: list[str]) -> int:
-    from napari_myelin.core.errors import MyelinError  # noqa: PLC0415
+    from napari_myelin.core.errors import MyelinError
 
     try:
         module = importlib.import_module(f"training_cli.{command}")

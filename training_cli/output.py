@@ -21,8 +21,8 @@ from napari_myelin.core.events import (
     Skipped,
     Started,
     Step,
-    StopRequest,
     Stopped,
+    StopRequest,
 )
 from napari_myelin.core.events import Progress as Doing
 
@@ -142,9 +142,7 @@ def epoch_line(event: Epoch) -> str:
     if event.balance is not None:
         parts.append(f"D right {event.balance:.0%}")
     parts += [f"held-out {name} {value:.4g}" for name, value in event.validation.items()]
-    return (
-        f"{event.stage} {event.epoch}/{event.epochs}: {', '.join(parts)}; about {duration(event.seconds_left)} left"
-    )
+    return f"{event.stage} {event.epoch}/{event.epochs}: {', '.join(parts)}; about {duration(event.seconds_left)} left"
 
 
 def duration(seconds: float) -> str:

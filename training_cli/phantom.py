@@ -23,12 +23,12 @@ class PhantomArguments(CommonArguments):
 
 def run(argv: Sequence[str]) -> int:
     """Run the command; return its exit code."""
-    from napari_myelin.core.phantom.options import PhantomOptions  # noqa: PLC0415
+    from napari_myelin.core.phantom.options import PhantomOptions
 
     arguments = parse(with_options(PhantomArguments, PhantomOptions()), "phantom", argv)
     options = validated(PhantomOptions, arguments.settings)  # type: ignore[attr-defined]
 
-    from napari_myelin.core.phantom.cohort import write_cohort  # noqa: PLC0415 (--help needs no nilearn)
+    from napari_myelin.core.phantom.cohort import write_cohort
 
     output = Output(arguments.quiet, arguments.as_json)
     output.follow(write_cohort(arguments.out, options))

@@ -102,9 +102,7 @@ class TrainingOptions(OptionGroup):
     """How long and how fast each stage trains."""
 
     epochs: int = Field(400, ge=1, le=100_000, description="Epochs of each stage: the Sketcher, then each Refiner.")
-    batch: int = Field(
-        1, ge=1, le=1024, description="Subjects in one optimiser step, over all devices together."
-    )
+    batch: int = Field(1, ge=1, le=1024, description="Subjects in one optimiser step, over all devices together.")
     sketcher_rate: float = Field(1e-4, gt=0, le=1, description="ADAM learning rate of the Sketcher's stage.")
     refiner_rate: float = Field(5e-5, gt=0, le=1, description="ADAM learning rate of each Refiner's stage.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of weights, order, noise, dropout and the held-out subset.")

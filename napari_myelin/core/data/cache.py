@@ -76,7 +76,9 @@ class CohortCache:
             stack = np.load(self.folder / f"{key}.npy")
             regions = np.load(self.folder / f"{key}_regions.npy")
         except (OSError, ValueError) as error:
-            raise MyelinError(f"the cached arrays of {key} in {self.folder} are gone or damaged: resume the run") from error
+            raise MyelinError(
+                f"the cached arrays of {key} in {self.folder} are gone or damaged: resume the run"
+            ) from error
         return stack[:-1], stack[-1], regions
 
     def normalisation(self, keys: Sequence[str]) -> Normalisation:

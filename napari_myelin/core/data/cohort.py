@@ -21,7 +21,15 @@ DEFAULT = ("MTR", "FA", "RD", "AD")
 PERSON = ("subject", "session", "age", "sex", "group")
 PHANTOM = "phantom"
 SPATIAL_REFERENCE = "the subject's own PET grid, or the grid that stands in for it where there is no PET"
-_GROUPS = {"ms": "MS", "patient": "MS", "patients": "MS", "hc": "HC", "control": "HC", "controls": "HC", "healthy": "HC"}
+_GROUPS = {
+    "ms": "MS",
+    "patient": "MS",
+    "patients": "MS",
+    "hc": "HC",
+    "control": "HC",
+    "controls": "HC",
+    "healthy": "HC",
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,9 @@ def open_cohort(path: Path) -> Cohort:
     else:
         raise MyelinError(f"there is no cohort at {path}: give a folder of BIDS derivatives or a cohort.tsv")
     if not cohort.subjects:
-        raise MyelinError(f"{path} holds no subject: expected folders sub-XX with .nii.gz maps, or rows in a cohort.tsv")
+        raise MyelinError(
+            f"{path} holds no subject: expected folders sub-XX with .nii.gz maps, or rows in a cohort.tsv"
+        )
     twice = [key for key, count in Counter(subject.key for subject in cohort.subjects).items() if count > 1]
     if twice:
         raise MyelinError(f"{path} names {', '.join(twice)} more than once: give each visit a session of its own")
@@ -195,7 +205,9 @@ def write_table(cohort: Cohort, table: Path) -> None:
             file = subject.files.get(column)
             if isinstance(file, Volume):
                 raise MyelinError(f"the {column} of {subject.key} is only in memory: save it first")
-            cells.append("" if file is None else Path(os.path.relpath(file.resolve(), table.parent.resolve())).as_posix())
+            cells.append(
+                "" if file is None else Path(os.path.relpath(file.resolve(), table.parent.resolve())).as_posix()
+            )
         age = "" if subject.age is None else f"{subject.age:g}"
         person = (subject.name, subject.session or "", age, subject.sex or "", subject.group or "")
         lines.append("\t".join((*person, *cells)))

@@ -164,7 +164,9 @@ def _other_grid(where: str, volume: Volume, first: str, reference: Volume) -> st
         return f"shape {each.shape}, {spacing} mm, {each.orientation}"
 
     same = volume.shape == reference.shape and volume.orientation == reference.orientation
-    shifted = f", shifted by {np.abs(volume.world((0, 0, 0)) - reference.world((0, 0, 0))).max():.1f} mm" if same else ""
+    shifted = (
+        f", shifted by {np.abs(volume.world((0, 0, 0)) - reference.world((0, 0, 0))).max():.1f} mm" if same else ""
+    )
     return (
         f"the {where} lies on another grid ({grid(volume)}{shifted}) than its {first} ({grid(reference)}): "
         "pass --resample, or register the maps first"

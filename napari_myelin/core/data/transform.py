@@ -39,9 +39,7 @@ class PointTransform:
         """
         inverse = np.linalg.inv(self.affine)
         indices = np.moveaxis(points @ inverse[:3, :3].T + inverse[:3, 3], -1, 0)
-        moved = [
-            map_coordinates(self.displacement[..., axis], indices, order=1, mode="nearest") for axis in range(3)
-        ]
+        moved = [map_coordinates(self.displacement[..., axis], indices, order=1, mode="nearest") for axis in range(3)]
         return np.asarray(points + np.stack(moved, axis=-1))
 
 

@@ -175,9 +175,7 @@ def write_volume(
     write_image(path, image, slope=step, intent=intent, description=description)
 
 
-def write_image(
-    path: Path, image: Any, *, slope: float | None = None, intent: str = "", description: str = ""
-) -> None:
+def write_image(path: Path, image: Any, *, slope: float | None = None, intent: str = "", description: str = "") -> None:
     """Write a nibabel image in mm and scanner space, atomically, without a time stamp in the gzip header.
 
     Parameters

@@ -44,7 +44,9 @@ class Upsample(nn.Sequential):
 def _after(maps: int, norm: str, dropout: float) -> list[nn.Module]:
     layers: list[nn.Module] = [nn.LeakyReLU(SLOPE, inplace=True)]
     if norm == "instance":
-        layers.append(nn.InstanceNorm3d(maps, affine=True))
+        # a group a map: instance norm, whose own module gives wrong gradients on the CPU in channels-last memory
+        # (torch 2.13), silently; this one is right, and keeps that memory format
+        layers.append(nn.GroupNorm(maps, maps))
     if dropout > 0:
         layers.append(nn.Dropout(dropout))
     return layers

@@ -105,7 +105,7 @@ class Anatomy:
 
     @property
     def spacing(self) -> float:
-        """mm."""
+        """Mm."""
         return float(self.affine[0, 0])
 
 

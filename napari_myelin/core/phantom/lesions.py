@@ -34,7 +34,7 @@ class Lesions:
 
     @property
     def mask(self) -> np.ndarray:
-        """bool (I, J, K)."""
+        """Bool (I, J, K)."""
         return np.asarray(self.label > 0)
 
 
@@ -91,7 +91,11 @@ def make_lesions(random: np.random.Generator, anatomy: Anatomy) -> Lesions:
 
 
 def _grow(
-    random: np.random.Generator, anatomy: Anatomy, lesions: Lesions, texture: np.ndarray, seed: tuple[np.ndarray, int, int]
+    random: np.random.Generator,
+    anatomy: Anatomy,
+    lesions: Lesions,
+    texture: np.ndarray,
+    seed: tuple[np.ndarray, int, int],
 ) -> int:
     """Grow one irregular ellipsoid of so many voxels from its centre; return 1 if it found room, else 0."""
     centre, voxels, number = seed

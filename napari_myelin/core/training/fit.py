@@ -23,8 +23,8 @@ from napari_myelin.core.events import (
     Saved,
     Started,
     Step,
-    StopRequest,
     Stopped,
+    StopRequest,
 )
 from napari_myelin.core.inference.model import UNITS, Model, ModelCard, TrainingSummary, save_model
 from napari_myelin.core.networks.build import build_cascade
@@ -164,7 +164,9 @@ class Trainer:
         if resume and state is None and not (self.run / OPTIONS).exists():
             raise MyelinError(f"there is no run in {self.run} to resume: leave out --resume to start one")
         if not resume and (self.run / OPTIONS).exists() and is_first_rank():
-            raise MyelinError(f"{self.run} holds a run already: pass --resume to go on with it, or choose another --out")
+            raise MyelinError(
+                f"{self.run} holds a run already: pass --resume to go on with it, or choose another --out"
+            )
         if resume:
             check_same_options(read_options(self.run / OPTIONS), self.options)
         self.record = Record(self.run, is_first_rank())
@@ -337,7 +339,10 @@ class Trainer:
             controls=len(ground.controls),
             phantom=ground.phantom,
             stages=tuple(self.names[: stage + 1]),
-            epochs=(*(self.options.training.epochs,) * stage, min(self.position.epoch + 1, self.options.training.epochs)),
+            epochs=(
+                *(self.options.training.epochs,) * stage,
+                min(self.position.epoch + 1, self.options.training.epochs),
+            ),
             validation_mse=self.best.mse if self.best is not None else self.position.mse,
             seconds=round(self._elapsed(), 1),
             device=str(self.fabric.device),

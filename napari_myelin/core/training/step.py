@@ -130,5 +130,3 @@ def _averaged(terms: Iterable[Losses], fabric: Fabric) -> Losses:
         values = fabric.all_reduce(torch.stack([mean[name] for name in names]), reduce_op="mean")
         mean = dict(zip(names, values, strict=True))  # type: ignore[arg-type]
     return mean
-
-
