@@ -50,6 +50,11 @@ class Output:
         if not self.quiet and not self.as_json:
             self.console.print(text, markup=False)
 
+    def show(self, renderable: Any) -> None:
+        """Show a rich table."""
+        if not self.quiet and not self.as_json:
+            self.console.print(renderable)
+
     def result(self, **values: Any) -> None:
         """Write one JSON line, where JSON was asked for."""
         if self.as_json:

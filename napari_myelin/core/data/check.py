@@ -1,0 +1,256 @@
+"""What a cohort holds and what is wrong with it, subject by subject, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from napari_myelin.core.data.cohort import Cohort
+from napari_myelin.core.data.subject import FREE, MASKS, Subject, in_words
+from napari_myelin.core.data.volume import Volume
+from napari_myelin.core.errors import MyelinError
+
+Level = Literal["error", "warning", "note"]
+
+# smallest and largest median inside the brain that the unit allows, and what to do below and above
+UNITS: dict[str, tuple[str, float, float, str, str]] = {
+    "MTR": ("%, 0 to 100", 2.0, 100.0, "a fraction? multiply it by 100", "divide it by 10 or 100"),
+    "FA": ("none, 0 to 1", 0.01, 1.0, "is it an FA map?", "divide it by 1000 if it is stored as integers"),
+    "RD": ("10^-3 mm2/s", 0.05, 6.0, "it looks like mm2/s: multiply it by 1000", "10^-6 mm2/s? divide it by 1000"),
+    "AD": ("10^-3 mm2/s", 0.05, 6.0, "it looks like mm2/s: multiply it by 1000", "10^-6 mm2/s? divide it by 1000"),
+    "dvr": ("none (ratio)", 0.1, 10.0, "is it a DVR map?", "is it a DVR map, or uptake in Bq/ml?"),
+}
+UNITS["MD"] = UNITS["RD"]
+OUTSIDE = 0.5  # share of a lesion mask outside the brain from which it cannot be this subject's
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to know (``note``), to look at (``warning``) or to repair (``error``), with what to do."""
+
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True)
+class MapSummary:
+    """One image as it lies on disk: grid, and range and median of the values that are not 0."""
+
+    role: str
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    orientation: str
+    low: float
+    median: float
+    high: float
+    voxels: int  # that are not 0
+
+
+@dataclass(frozen=True)
+class SubjectReport:
+    """What one subject has."""
+
+    subject: str
+    group: str | None
+    maps: list[MapSummary] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def unit_problem(name: str, array: np.ndarray, where: str) -> str | None:
+    """Return a sentence if a map's values cannot be in the unit that the engine expects, else None.
+
+    Parameters
+    ----------
+    name
+        Modality or ``dvr``; others have no known unit.
+    array
+        The map; its voxels that are not 0 are looked at.
+    where
+        What to call the map.
+    """
+    if name not in UNITS:
+        return None
+    values = array[(array != 0) & np.isfinite(array)]
+    if values.size == 0:
+        return None
+    unit, low, high, below, above = UNITS[name]
+    median = float(np.median(values))
+    if low <= median <= high:
+        return None
+    return f"the {where} has a median of {median:.3g}, expected {unit}: {below if median < low else above}"
+
+
+def empty_problem(array: np.ndarray, where: str) -> str | None:
+    """Return a sentence if a map is zero everywhere, else None."""
+    return None if array.any() else f"the {where} is zero everywhere: export it again"
+
+
+def lesion_problem(lesion: np.ndarray, brain: np.ndarray, where: str) -> str | None:
+    """Return a sentence if most of a lesion mask lies outside the brain, else None."""
+    voxels = int(lesion.sum())
+    outside = int((lesion & ~brain).sum())
+    if voxels == 0 or outside <= OUTSIDE * voxels:
+        return None
+    return f"{outside / voxels:.0%} of the {where} lies outside the brain: is it this subject's, on this grid?"
+
+
+def refuse_unusable(subject: Subject, modalities: Sequence[str], *, target: bool, resample: bool = False) -> None:
+    """Raise where a subject's values cannot be right, though they can be read.
+
+    Parameters
+    ----------
+    subject
+        Whose maps are looked at.
+    modalities
+        That are needed.
+    target
+        Whether the measured DVR is needed too.
+    resample
+        As for `Subject.volume`.
+
+    Raises
+    ------
+    MyelinError
+        A map is zero everywhere or in another unit, or the lesions lie outside the brain; and as `Subject.volume`.
+    """
+    for name in (*modalities, *(("dvr",) if target else ())):
+        where = f"{in_words(name)} of {subject.key}"
+        array = subject.volume(name, resample).array
+        problem = empty_problem(array, where) or unit_problem(name, array, where)
+        if problem:
+            raise MyelinError(problem)
+    if subject.has("lesion"):
+        lesion, brain = subject.volume("lesion", resample), subject.brain(resample)
+        problem = lesion_problem(lesion.array, brain.array, f"lesion mask of {subject.key}")
+        if problem:
+            raise MyelinError(problem)
+
+
+def check_subject(subject: Subject, modalities: Sequence[str]) -> SubjectReport:
+    """Return what a subject has and what is wrong with it; nothing is raised.
+
+    Parameters
+    ----------
+    subject
+        Every file of it is read.
+    modalities
+        That are expected.
+    """
+    report = SubjectReport(subject.key, subject.group)
+    say = report.findings.append
+    for sentence in subject.missing(modalities):
+        say(Finding("error", f"{sentence}: add it, or name the maps you have with --modalities"))
+    if not subject.has("dvr"):
+        say(Finding("note", "no measured DVR: it can be predicted, not trained on"))
+    if subject.group is None:
+        say(Finding("warning", "no group: write MS or HC, or it counts as neither patient nor control"))
+    elif subject.group == "MS" and not subject.has("lesion"):
+        say(Finding("warning", "no lesion mask: lesions count as white matter"))
+    if not subject.has("wm"):
+        say(Finding("note", "no white-matter mask: no NAWM, and a control does not count for the threshold"))
+    reference: Volume | None = None
+    for role in sorted(subject.files, key=lambda role: (role != "dvr", role in MASKS, role in FREE)):
+        if role == "to_template":
+            continue
+        try:
+            volume = subject.raw(role)
+        except MyelinError as error:
+            say(Finding("error", str(error)))
+            continue
+        report.maps.append(summarise(role, volume))
+        if role not in FREE:
+            reference = reference or volume
+            report.findings.extend(_map_findings(subject, role, volume, reference))
+    _lesion_finding(subject, report)
+    return report
+
+
+def summarise(role: str, volume: Volume) -> MapSummary:
+    """Return a map's grid and range."""
+    values = volume.array[(volume.array != 0) & np.isfinite(volume.array)].astype(np.float32)
+    low, median, high = np.percentile(values, [0, 50, 100]) if values.size else (0.0, 0.0, 0.0)
+    ranges = float(low), float(median), float(high)
+    return MapSummary(role, volume.shape, volume.spacing, volume.orientation, *ranges, int(values.size))
+
+
+def _map_findings(subject: Subject, role: str, volume: Volume, reference: Volume) -> Iterator[Finding]:
+    where = in_words(role)
+    if role in MASKS:
+        if not volume.array.any():
+            yield Finding("note" if role == "lesion" else "warning", f"the {where} is empty")
+    else:
+        bad = volume.array.size - int(np.isfinite(volume.array).sum())
+        if bad:
+            yield Finding("error", f"the {where} holds {bad} voxels of NaN or infinity: set them to 0 or repair it")
+        for problem in (empty_problem(volume.array, where), unit_problem(role, volume.array, where)):
+            if problem:
+                yield Finding("error", problem)
+    if not volume.same_grid(reference):
+        try:
+            subject.volume(role)
+        except MyelinError as error:
+            yield Finding("error", str(error))
+        overlap = grid_overlap(volume, reference)
+        if overlap < 0.5:
+            yield Finding("error", f"the {where} covers {overlap:.0%} of the subject's grid: is it the same person?")
+
+
+def grid_overlap(volume: Volume, reference: Volume) -> float:
+    """Return the share of ``reference``'s box that lies inside ``volume``'s, in [0, 1], sampled at 8 points an axis."""
+    axes = [np.linspace(0, edge - 1, 8) for edge in reference.shape]
+    points = reference.world(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3))
+    inverse = np.linalg.inv(volume.affine)
+    indices = points @ inverse[:3, :3].T + inverse[:3, 3]
+    inside = (indices >= -0.5) & (indices <= np.asarray(volume.shape) - 0.5)
+    return float(inside.all(axis=1).mean())
+
+
+def _lesion_finding(subject: Subject, report: SubjectReport) -> None:
+    if any(finding.level == "error" for finding in report.findings) or not subject.has("lesion"):
+        return
+    lesion, brain = subject.volume("lesion").array, subject.brain().array
+    problem = lesion_problem(lesion, brain, "lesion mask")
+    outside = int((lesion & ~brain).sum())
+    if problem:
+        report.findings.append(Finding("error", problem))
+    elif outside:
+        report.findings.append(Finding("warning", f"{outside} voxels of the lesion mask lie outside the brain"))
+
+
+def check_cohort(cohort: Cohort, modalities: Sequence[str] | None = None) -> Iterator[SubjectReport]:
+    """Check every subject of a cohort, one after the other.
+
+    Parameters
+    ----------
+    cohort
+        Its files are read.
+    modalities
+        That every subject is expected to have; by default those that more than half of the subjects have.
+    """
+    wanted = tuple(modalities) if modalities else usual_modalities(cohort)
+    for subject in cohort.subjects:
+        yield check_subject(subject, wanted)
+
+
+def usual_modalities(cohort: Cohort) -> tuple[str, ...]:
+    """Return the modalities that more than half of the subjects have."""
+    half = len(cohort.subjects) / 2
+    return tuple(name for name in cohort.modalities if sum(s.has(name) for s in cohort.subjects) > half)
+
+
+def cohort_findings(cohort: Cohort) -> list[Finding]:
+    """Return what is to be said of the cohort as a whole."""
+    findings = [Finding("warning", note) for note in cohort.notes]
+    measured = [subject for subject in cohort.subjects if subject.has("dvr")]
+    controls = [subject for subject in measured if subject.group == "HC" and subject.has("wm")]
+    if not measured:
+        findings.append(Finding("note", "no subject has a measured DVR: the cohort can be predicted, not trained on"))
+    elif not controls:
+        text = "no control with a measured DVR and a white-matter mask: fit stores no group threshold"
+        findings.append(Finding("note", text))
+    if cohort.phantom:
+        findings.append(Finding("note", "this cohort is simulated (phantom)"))
+    return findings
