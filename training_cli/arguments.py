@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -43,7 +44,7 @@ def parse(kind: type[ArgumentsType], command: str, argv: Sequence[str]) -> Argum
     return tyro.cli(
         kind,
         prog=f"napari-myelin-train {command}",
-        description=kind.__doc__,
+        description=inspect.cleandoc(kind.__doc__ or ""),
         args=list(argv),
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
@@ -66,10 +67,13 @@ def loose(options: OptionGroup) -> Any:
     return create_model(type(options).__name__, __doc__=type(options).__doc__, **fields)
 
 
-def with_options(kind: type[ArgumentsType], base: OptionGroup) -> type[ArgumentsType]:
-    """Return ``kind`` with a field ``settings``: the flags of every option, ``base`` their defaults."""
-    nested = loose(base)
-    return create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, settings=(nested, nested()))
+def with_options(kind: type[ArgumentsType], **groups: OptionGroup) -> type[ArgumentsType]:
+    """Return ``kind`` with a field for each group: the flags of all its options, the group's values their defaults."""
+    fields: dict[str, Any] = {}
+    for name, group in groups.items():
+        nested = loose(group)
+        fields[name] = (nested, nested())
+    return create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, **fields)
 
 
 def starting_options(argv: Sequence[str], run: Path | None = None) -> Options:

@@ -39,7 +39,7 @@ def run(argv: Sequence[str]) -> int:
     out = flag_value(argv, "--out")
     started = Path(out) / "options.toml" if out and "--resume" in argv else None
     base = starting_options(argv, started if started is not None and started.exists() else None)
-    arguments = parse(with_options(FitArguments, base), "fit", argv)
+    arguments = parse(with_options(FitArguments, settings=base), "fit", argv)
     options = checked_options(arguments.settings)  # type: ignore[attr-defined]
 
     from napari_myelin.core.data.cohort import open_cohort

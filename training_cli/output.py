@@ -69,12 +69,14 @@ class Output:
         if not self.quiet:
             print(f"warning: {text}", file=sys.stderr, flush=True)
 
-    def follow(self, events: Iterable[Event]) -> Event | None:
-        """Show the events of a run while it goes on; return the last one."""
+    def follow(self, events: Iterable[Event], seen: list[Event] | None = None) -> Event | None:
+        """Show the events of a run while it goes on, put them into ``seen``, and return the last one."""
         last: Event | None = None
         with self._progress():
             for event in events:
                 last = event
+                if seen is not None:
+                    seen.append(event)
                 if self.as_json:
                     print(event.to_json(), flush=True)
                 else:

@@ -25,7 +25,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     from napari_myelin.core.phantom.options import PhantomOptions
 
-    arguments = parse(with_options(PhantomArguments, PhantomOptions()), "phantom", argv)
+    arguments = parse(with_options(PhantomArguments, settings=PhantomOptions()), "phantom", argv)
     options = validated(PhantomOptions, arguments.settings)  # type: ignore[attr-defined]
 
     from napari_myelin.core.phantom.cohort import write_cohort

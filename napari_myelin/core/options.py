@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from napari_myelin.core.errors import UsageError, nearest
 
@@ -138,6 +138,33 @@ class ThresholdOptions(OptionGroup):
         if self.threshold == "value" and self.threshold_value is None:
             raise ValueError('threshold is "value" but threshold_value is not given')
         return self
+
+
+class PredictionOptions(OptionGroup):
+    """What is predicted besides the maps, and how."""
+
+    uncertainty: int = Field(
+        0, ge=0, le=10_000, description="Draws of noise (and dropout) per model for the uncertainty map; 0: none."
+    )
+    saliency: bool = Field(False, description="Write each modality's saliency (Eq. 7) and their maximum.")
+    saliency_target: Literal["auto", "loss", "dvr"] = Field(
+        "auto", description="loss: against the measured DVR; dvr: mean predicted DVR in the lesions; auto: loss if it can."
+    )
+    saliency_check: bool = Field(
+        False, description="Randomise the weights layer by layer and write how much of the saliency is left."
+    )
+    threshold_value: float | None = Field(
+        None, gt=0, description="DVR below which a lesion voxel is demyelinated; by default the model's own threshold."
+    )
+    resample: bool = Field(False, description="Resample maps that lie on another grid than the subject's first map.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of the noise: the same seed gives the same maps.")
+
+    @field_validator("uncertainty")
+    @classmethod
+    def _two_draws(cls, draws: int) -> int:
+        if draws == 1:
+            raise ValueError("a standard deviation needs 2 draws or more")
+        return draws
 
 
 class Options(OptionGroup):

@@ -93,6 +93,16 @@ def fill_noise(like: torch.Tensor, seed: int, *key: int | str) -> torch.Tensor:
     return torch.randn(shape, generator=generator("cpu", seed, *key)).to(like.device)
 
 
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether ``error`` is the device or the machine running out of memory, however torch says it."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
 def free_memory(device: torch.device) -> int:
     """Return the bytes that ``device`` still has for us."""
     if device.type == "cuda":

@@ -26,6 +26,7 @@ _OUTPUTS = {
     "wm": "anat/{id}_space-pet_label-WM_mask.nii.gz",
     "brain": "anat/{id}_space-pet_desc-brain_mask.nii.gz",
     "demyelinated": "anat/{id}_space-pet_desc-demyelinated_mask.nii.gz",
+    "saliency-check": "anat/{id}_space-pet_desc-saliencyCheck_table.tsv",
     "lesion-table": "anat/{id}_space-pet_desc-lesions_table.tsv",
     "to_template": "anat/{id}_from-pet_to-" + TEMPLATE + "_mode-points_xfm.nii.gz",
     "t1w": "anat/{id}_T1w.nii.gz",

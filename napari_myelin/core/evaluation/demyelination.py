@@ -85,7 +85,7 @@ class Threshold:
         if not subject.has("to_template"):
             raise MyelinError(
                 f"{subject.key} has no transform to the template, which the model's voxelwise threshold needs: add "
-                f"one, or pass --threshold value --threshold-value {self.value:.3f}"
+                f"one, or pass --threshold-value {self.value:.3f}"
             )
         points = _template_points(subject, grid)
         inverse = np.linalg.inv(self.affine)

@@ -11,21 +11,11 @@ import torch
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.events import Failed
 from napari_myelin.core.options import Options
-from napari_myelin.core.runtime import free_memory, resolve_device
+from napari_myelin.core.runtime import free_memory, out_of_memory, resolve_device
 from napari_myelin.core.training.memory import training_bytes, what_fits
-
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-
 
 class DivergedError(MyelinError):
     """A loss term is no longer finite."""
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether ``error`` is the device or the machine running out of memory, however torch says it."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
 
 
 def describe(error: Exception, options: Options, shape: Sequence[int] | None) -> Failed:

@@ -1,0 +1,125 @@
+"""Prediction of a cohort: subject after subject, each on its own grid, the next one whatever befell the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from napari_myelin.core.data.check import refuse_unusable
+from napari_myelin.core.data.cohort import Cohort
+from napari_myelin.core.data.subject import Subject
+from napari_myelin.core.errors import MyelinError
+from napari_myelin.core.evaluation.demyelination import Threshold
+from napari_myelin.core.events import Event, Progress, Saved, Skipped, Stopped, StopRequest
+from napari_myelin.core.inference.attention import randomisation_check, saliency
+from napari_myelin.core.inference.model import Model
+from napari_myelin.core.inference.outputs import (
+    Predictions,
+    open_outputs,
+    write_prediction,
+    write_randomisation,
+    write_saliency,
+)
+from napari_myelin.core.inference.predict import check_usable, predict
+from napari_myelin.core.options import PredictionOptions, RuntimeOptions
+from napari_myelin.core.runtime import is_first_rank, launch, out_of_memory
+
+
+def predict_cohort(
+    models: Sequence[Model],
+    cohort: Cohort,
+    out: Path,
+    options: PredictionOptions | None = None,
+    runtime: RuntimeOptions | None = None,
+    *,
+    stop: StopRequest | None = None,
+) -> Iterator[Event]:
+    """Predict every subject of a cohort and write the maps as BIDS derivatives.
+
+    Parameters
+    ----------
+    models
+        One, or several to average.
+    cohort
+        A subject that cannot be predicted (a map is missing, damaged or in another unit) is named in a `Skipped`
+        event and the others go on.
+    out
+        Folder to write; predictions of the same models may be there already.
+    options, runtime
+        What, and where. With several devices each rank takes its share of the subjects.
+    stop
+        Read between subjects.
+
+    Yields
+    ------
+    Event
+        On the first rank: `Progress`, `Skipped` and `Saved`.
+
+    Raises
+    ------
+    MyelinError
+        If the folder cannot be written to, or holds something else.
+    """
+    options = options or PredictionOptions()
+    fabric = launch(runtime or RuntimeOptions())
+    threshold = models[0].threshold if options.threshold_value is None else Threshold.fixed(options.threshold_value)
+    outputs = Predictions(out, tuple(model.card for model in models), threshold, options)
+    if fabric.is_global_zero:
+        outputs = open_outputs(out, outputs.cards, threshold, options)
+    fabric.barrier()
+    mine = cohort.subjects[fabric.global_rank :: fabric.world_size]
+    skipped = []
+    for number, subject in enumerate(mine):
+        if stop:
+            yield from _on_first_rank([Stopped("prediction", 0, number)])
+            break
+        try:
+            with fabric.autocast():
+                events = _predict_one(models, subject, outputs, fabric.device)
+        except MyelinError as error:
+            skipped.append(Skipped(subject.key, str(error)))
+            events = [skipped[-1]] if fabric.is_global_zero else []
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            skipped.append(Skipped(subject.key, "out of memory: use --device cpu, or close other programs"))
+            events = [skipped[-1]] if fabric.is_global_zero else []
+        done = min((number + 1) * fabric.world_size, len(cohort.subjects))
+        yield from _on_first_rank([*events, Progress("predicting", done, len(cohort.subjects), subject.key)])
+    yield from _on_first_rank(_of_other_ranks(skipped, fabric))
+
+
+def _on_first_rank(events: Sequence[Event]) -> Iterator[Event]:
+    if is_first_rank():
+        yield from events
+
+
+def _of_other_ranks(skipped: list[Skipped], fabric: Fabric) -> list[Event]:
+    if fabric.world_size == 1:
+        return []
+    everything: list[list[Skipped]] = [[] for _ in range(fabric.world_size)]
+    torch.distributed.all_gather_object(everything, skipped)
+    return [event for rank, events in enumerate(everything) if rank != 0 for event in events]
+
+
+def _predict_one(models: Sequence[Model], subject: Subject, out: Predictions, device: torch.device) -> list[Event]:
+    options = out.options
+    for model in models:
+        check_usable(model, subject)
+        refuse_unusable(subject, model.card.modalities, target=False, resample=options.resample)
+    resample, seed = options.resample, options.seed
+    prediction = predict(models, subject, draws=options.uncertainty, seed=seed, device=device, resample=resample)
+    write_prediction(out, subject, prediction)
+    # what several models attend to is not averaged: the first one is asked
+    if options.saliency:
+        target = None if options.saliency_target == "auto" else options.saliency_target
+        write_saliency(out, subject, saliency(models[0], subject, target, seed=seed, device=device, resample=resample))
+    if not options.saliency_check:
+        return []
+    rows = list(randomisation_check(models[0], subject, seed=seed, device=device, resample=resample))
+    path = write_randomisation(out, subject, rows)
+    left = rows[-1].similarity
+    return [Saved(f"saliency check of {subject.key} (similarity {left:.2f} once every layer is random)", str(path))]

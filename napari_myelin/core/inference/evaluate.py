@@ -1,0 +1,123 @@
+"""`evaluate_cohort`: predictions on disk against the measured DVR, with the baselines beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from napari_myelin.core.data.cohort import Cohort
+from napari_myelin.core.data.subject import Subject
+from napari_myelin.core.data.volume import Volume, read_volume
+from napari_myelin.core.errors import MyelinError
+from napari_myelin.core.evaluation.baselines import LinearBaseline
+from napari_myelin.core.evaluation.demyelination import Threshold
+from napari_myelin.core.evaluation.score import Score, Truth, score
+from napari_myelin.core.evaluation.table import Evaluation, summarise, write_evaluation
+from napari_myelin.core.events import Event, Progress, Saved, Skipped
+from napari_myelin.core.inference.outputs import Predictions, read_outputs
+
+
+def evaluate_cohort(
+    predictions: Path,
+    cohort: Cohort,
+    out: Path,
+    *,
+    threshold_value: float | None = None,
+    resample: bool = False,
+) -> Iterator[Event]:
+    """Compare every predicted map with the subject's measured DVR and write the tables.
+
+    Beside the prediction stand the sketch, the voxelwise linear baseline of the model's own training subjects, and,
+    for a phantom, the noise-free truth: what a perfect prediction scores against a noisy measurement.
+
+    Parameters
+    ----------
+    predictions
+        What `predict` wrote.
+    cohort
+        With measured DVR maps; subjects that were not predicted are passed over.
+    out
+        Folder for the tables.
+    threshold_value
+        DVR below which a lesion voxel is demyelinated; by default the threshold of the predictions.
+    resample
+        As for `Subject.volume`.
+
+    Yields
+    ------
+    Event
+        `Progress`, `Skipped`, `Saved`.
+
+    Raises
+    ------
+    MyelinError
+        If there are no predictions, or none of a subject with a measured DVR.
+    """
+    made = read_outputs(predictions)
+    threshold = made.threshold if threshold_value is None else Threshold.fixed(threshold_value)
+    resample = resample or made.options.resample
+    subjects = [subject for subject in cohort.subjects if made.path(subject, "dvr-predicted").exists()]
+    if not subjects:
+        raise MyelinError(f"{predictions} holds no prediction of a subject of {cohort.root}: predict this cohort first")
+    warnings = leakage(made, subjects)
+    scores: list[Score] = []
+    for number, subject in enumerate(subjects):
+        try:
+            scores.extend(_scores(made, subject, threshold, resample))
+        except MyelinError as error:
+            yield Skipped(subject.key, str(error))
+        yield Progress("evaluating", number + 1, len(subjects), subject.key)
+    if not scores:
+        raise MyelinError(f"no predicted subject of {cohort.root} has a measured DVR to compare with")
+    evaluation = Evaluation(
+        scores=scores,
+        summary=summarise(scores),
+        models=[card.uid for card in made.cards],
+        threshold=None if threshold is None else threshold.to_dict(),
+        phantom=cohort.phantom,
+        warnings=warnings,
+    )
+    for path in write_evaluation(evaluation, out):
+        yield Saved("table", str(path))
+
+
+def leakage(made: Predictions, subjects: list[Subject]) -> list[str]:
+    """Return a sentence if a model was trained on subjects that it is evaluated on, or chosen by them."""
+    seen = {key for card in made.cards for key in card.training.subjects}
+    chosen = {key for card in made.cards for key in card.training.validation}
+    sentences = []
+    for known, what in ((seen, "was trained on"), (chosen, "was chosen by its error on")):
+        both = [subject.key for subject in subjects if subject.key in known]
+        if both:
+            sentences.append(f"the model {what} {', '.join(both)}: their scores say little about new subjects")
+    return sentences
+
+
+def _scores(made: Predictions, subject: Subject, threshold: Threshold | None, resample: bool) -> Iterator[Score]:
+    if not subject.has("dvr"):
+        raise MyelinError(f"{subject.key} has no measured DVR")
+    reference = subject.volume("dvr", resample)
+    truth = Truth.of(subject, None if threshold is None else threshold.on(subject, reference), resample)
+    yield score(truth, _read(made, subject, "dvr-predicted", reference), "predicted")
+    if any(card.stages > 1 for card in made.cards) and made.path(subject, "dvr-sketch").exists():
+        yield score(truth, _read(made, subject, "dvr-sketch", reference), "sketch")
+    baseline = LinearBaseline.from_dict(made.cards[0].linear) if made.cards[0].linear else None
+    if baseline is not None and not subject.missing(baseline.modalities):
+        yield score(truth, _linear(baseline, subject, resample), "linear")
+    if subject.has("noisefree"):
+        yield score(truth, subject.volume("noisefree", resample).array, "noise-free")
+
+
+def _read(made: Predictions, subject: Subject, what: str, reference: Volume) -> np.ndarray:
+    path = made.path(subject, what)
+    volume = read_volume(path)
+    if not volume.same_grid(reference):
+        raise MyelinError(f"{path.name} lies on another grid than the measured DVR of {subject.key}: predict it again")
+    return volume.array
+
+
+def _linear(baseline: LinearBaseline, subject: Subject, resample: bool) -> np.ndarray:
+    maps: Mapping[str, np.ndarray] = {name: subject.volume(name, resample).array for name in baseline.modalities}
+    return baseline.predict(maps, np.any([array != 0 for array in maps.values()], axis=0))
