@@ -29,8 +29,8 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     arguments = parse(CheckArguments, "check", argv)
 
-    from napari_myelin.core.data.check import check_cohort, cohort_findings, usual_modalities  # noqa: PLC0415
-    from napari_myelin.core.data.cohort import open_cohort  # noqa: PLC0415
+    from napari_myelin.core.data.check import check_cohort, cohort_findings, usual_modalities
+    from napari_myelin.core.data.cohort import open_cohort
 
     output = Output(arguments.quiet, arguments.as_json)
     cohort = open_cohort(arguments.cohort)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import tyro
 from pydantic import Field
 from rich.table import Table
 
-from napari_myelin.core.events import Event, Skipped
+from napari_myelin.core.events import Event, Skipped, read_events
 from training_cli.arguments import COHORT_HELP, CohortPath, CommonArguments, parse
 from training_cli.output import Output
 
@@ -21,10 +22,12 @@ SHOWN = {
     "mse": "MSE",
     "psnr": "PSNR, dB",
     "ssim": "SSIM",
-    "discrepancy_wm": "WM in HC",
+    "discrepancy_wm": "WM in controls",
     "discrepancy_nawm": "NAWM",
     "discrepancy_lesion": "lesions",
     "lesion_voxel_error": "lesion voxels",
+    "share_true": "demyelinated, measured",
+    "share_predicted": "demyelinated, predicted",
     "dice": "Dice",
     "correlation_lesions": "r, lesions",
 }
@@ -33,7 +36,7 @@ SHOWN = {
 class EvaluateArguments(CommonArguments):
     """Compare predicted DVR maps with the measured ones, the voxelwise linear baseline beside them.
 
-    Writes metrics.tsv (a row a subject and method), summary.tsv and evaluation.json.
+    Writes metrics.tsv (a row a subject and method), summary.tsv, evaluation.json, and page.html to look at.
     """
 
     predictions: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PREDICTIONS")] = Field(
@@ -45,21 +48,26 @@ class EvaluateArguments(CommonArguments):
         None, gt=0, description="DVR below which a lesion voxel is demyelinated; by default that of the predictions."
     )
     resample: bool = Field(False, description="Resample maps that lie on another grid than the measured DVR.")
+    run: Path | None = Field(None, description="Run folder of the model, for the page's loss curves.")
+    notice: str = Field("", description="Attribution that the data ask for, shown on the page.")
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     arguments = parse(EvaluateArguments, "evaluate", argv)
 
-    from napari_myelin.core.data.cohort import open_cohort  # noqa: PLC0415
-    from napari_myelin.core.evaluation.table import read_evaluation  # noqa: PLC0415
-    from napari_myelin.core.inference.evaluate import evaluate_cohort  # noqa: PLC0415 (--help needs no torch)
+    from napari_myelin.core.data.cohort import open_cohort
+    from napari_myelin.core.evaluation.table import read_evaluation
+    from napari_myelin.core.inference.evaluate import evaluate_cohort
+    from napari_myelin.core.inference.outputs import read_outputs
+    from napari_myelin.core.report.page import PAGE, PageInput, write_page
 
     output = Output(arguments.quiet, arguments.as_json)
+    cohort = open_cohort(arguments.cohort)
     seen: list[Event] = []
     events = evaluate_cohort(
         arguments.predictions,
-        open_cohort(arguments.cohort),
+        cohort,
         arguments.out,
         threshold_value=arguments.threshold_value,
         resample=arguments.resample,
@@ -69,23 +77,37 @@ def run(argv: Sequence[str]) -> int:
     for warning in evaluation.warnings:
         output.warn(warning)
     show(evaluation, output)
-    output.say(f"mean (SD) over subjects; all of it in {arguments.out}" + (", phantom" if evaluation.phantom else ""))
+    given = PageInput(
+        title=f"Evaluation on {cohort.root.name or cohort.root}",
+        cohort=cohort,
+        predictions=read_outputs(arguments.predictions),
+        evaluation=evaluation,
+        events=read_events(arguments.run / "events.jsonl") if arguments.run else (),
+        notice=arguments.notice,
+    )
+    page = write_page(arguments.out / PAGE, given)
+    output.result(page=str(page))
+    output.say(f"mean (SD) over subjects; to look at: {page}" + (", phantom" if evaluation.phantom else ""))
     output.say("research software, not a medical device")
     return 1 if any(isinstance(event, Skipped) for event in seen) else 0
 
 
 def show(evaluation: Evaluation, output: Output) -> None:
-    """Print the summary: a row a method."""
+    """Print the summary: a row a measure, a column a method."""
     output.result(summary=[vars(row) for row in evaluation.summary], warnings=evaluation.warnings)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 1))
-    measured = {name: title for name, title in SHOWN.items() if evaluation.of(evaluation.methods[0], name)}
-    for title in ("", *measured.values()):
+    for title in ("", *evaluation.methods):
         table.add_column(title, justify="right" if title else "left", no_wrap=True)
-    for method in evaluation.methods:
-        cells = []
-        for name in measured:
-            cell = evaluation.of(method, name)
-            sd = "" if cell is None or cell.sd != cell.sd else f" ({cell.sd:.3f})"
-            cells.append("" if cell is None else f"{cell.mean:.4f}{sd}" if name == "mse" else f"{cell.mean:.3f}{sd}")
-        table.add_row(method, *cells)
+    for name, title in SHOWN.items():
+        cells = [_cell(evaluation, method, name) for method in evaluation.methods]
+        if any(cells):
+            table.add_row(title, *cells)
     output.show(table)
+
+
+def _cell(evaluation: Evaluation, method: str, measure: str) -> str:
+    row = evaluation.of(method, measure)
+    if row is None:
+        return ""
+    digits = 4 if measure == "mse" else 3
+    return f"{row.mean:.{digits}f}" + (f" ({row.sd:.{digits}f})" if math.isfinite(row.sd) else "")

@@ -25,7 +25,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     arguments = parse(InfoArguments, "info", argv)
 
-    from napari_myelin.core.inference.model import ModelCard, read_card  # noqa: PLC0415 (--help needs no torch)
+    from napari_myelin.core.inference.model import ModelCard, read_card
 
     output = Output(arguments.quiet, arguments.as_json)
     card: ModelCard = read_card(arguments.model)

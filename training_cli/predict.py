@@ -24,8 +24,8 @@ class PredictArguments(CommonArguments):
     exit code is 1. Research software, not a medical device.
     """
 
-    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL [MODEL ...] COHORT")] = Field(
-        description="Model files, then the cohort: a folder of BIDS derivatives or a cohort.tsv."
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL [MODEL ...] COHORT")] = (
+        Field(description="Model files, then the cohort: a folder of BIDS derivatives or a cohort.tsv.")
     )
     out: Path = Field(description="Folder to write the predictions to.")
     subjects: tuple[str, ...] = Field((), description="Only these, such as 01 03; by default all.")
@@ -33,15 +33,17 @@ class PredictArguments(CommonArguments):
 
 def run(argv: Sequence[str]) -> int:
     """Run the command; return its exit code."""
-    arguments = parse(with_options(PredictArguments, settings=PredictionOptions(), runtime=RuntimeOptions()), "predict", argv)
+    arguments = parse(
+        with_options(PredictArguments, settings=PredictionOptions(), runtime=RuntimeOptions()), "predict", argv
+    )
     if len(arguments.inputs) < 2:
         raise UsageError("give a model (or several) and then a cohort: predict MODEL [MODEL ...] COHORT --out DIR")
     options = validated(PredictionOptions, arguments.settings)  # type: ignore[attr-defined]
     runtime = validated(RuntimeOptions, arguments.runtime)  # type: ignore[attr-defined]
 
-    from napari_myelin.core.data.cohort import open_cohort  # noqa: PLC0415 (--help needs no torch)
-    from napari_myelin.core.inference.cohort import predict_cohort  # noqa: PLC0415
-    from napari_myelin.core.inference.model import load_model  # noqa: PLC0415
+    from napari_myelin.core.data.cohort import open_cohort
+    from napari_myelin.core.inference.cohort import predict_cohort
+    from napari_myelin.core.inference.model import load_model
 
     output = Output(arguments.quiet, arguments.as_json)
     cohort = open_cohort(arguments.inputs[-1])

@@ -68,6 +68,11 @@ class NetworkOptions(OptionGroup):
         description="Normalisation after each activation: instance is batch norm with each sample's own "
         "statistics, in training and in prediction.",
     )
+    output: Literal["leaky_relu", "linear"] = Field(
+        "leaky_relu",
+        description="Last layer of the U-Net: the paper's LeakyReLU, or none, which learns several times faster "
+        "because the background's z-score is far below 0.",
+    )
     dropout: float = Field(0.5, ge=0, lt=1, description="Dropout rate in the generators; off at prediction.")
     refiners: int = Field(1, ge=0, le=3, description="Refiners after the Sketcher; 0 is the Sketcher alone.")
     patch: int = Field(
@@ -148,7 +153,8 @@ class PredictionOptions(OptionGroup):
     )
     saliency: bool = Field(False, description="Write each modality's saliency (Eq. 7) and their maximum.")
     saliency_target: Literal["auto", "loss", "dvr"] = Field(
-        "auto", description="loss: against the measured DVR; dvr: mean predicted DVR in the lesions; auto: loss if it can."
+        "auto",
+        description="loss: against the measured DVR; dvr: mean predicted DVR in the lesions; auto: loss if it can.",
     )
     saliency_check: bool = Field(
         False, description="Randomise the weights layer by layer and write how much of the saliency is left."

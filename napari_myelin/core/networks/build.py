@@ -18,7 +18,7 @@ def build_cascade(options: NetworkOptions, modalities: int, seed: int) -> Cascad
     def generator(inputs: int) -> nn.Module:
         if options.generator == "two_layer":
             return TwoLayer(inputs, options.maps)
-        return UNet(inputs, options.maps, options.norm, options.dropout)
+        return UNet(inputs, options.maps, options.norm, options.dropout, output=options.output)
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -56,8 +56,8 @@ class UNet(nn.Module):
     """3D U-Net: three levels down, a bottom, three levels up with skips.
 
     Each level has two convolutions; a stride-2 convolution halves the volume and a stride-2
-    deconvolution doubles it. Maps double from level to level. A last convolution to one map is
-    followed by a LeakyReLU alone, since a z-scored DVR is not in [0, 1].
+    deconvolution doubles it. Maps double from level to level. The last convolution, to one map, has
+    neither norm nor dropout.
 
     Parameters
     ----------
@@ -67,9 +67,19 @@ class UNet(nn.Module):
         Feature maps of the first level (the paper: 32).
     norm, dropout
         As in `ConvBlock`.
+    output
+        ``"leaky_relu"`` ends with a LeakyReLU as the paper does, ``"linear"`` with the convolution.
     """
 
-    def __init__(self, inputs: int, maps: int = 32, norm: str = "instance", dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        maps: int = 32,
+        norm: str = "instance",
+        dropout: float = 0.5,
+        *,
+        output: str = "leaky_relu",
+    ) -> None:
         super().__init__()
         widths = [maps * 2**level for level in range(LEVELS + 1)]
 
@@ -81,7 +91,9 @@ class UNet(nn.Module):
         self.bottom = pair(widths[-2], widths[-1])
         self.ups = nn.ModuleList(Upsample(2 * w, w, norm, dropout) for w in reversed(widths[:-1]))
         self.decoders = nn.ModuleList(pair(2 * w, w) for w in reversed(widths[:-1]))
-        self.last = nn.Sequential(nn.Conv3d(maps, 1, kernel_size=3, padding=1), nn.LeakyReLU(SLOPE))
+        self.last = nn.Sequential(nn.Conv3d(maps, 1, kernel_size=3, padding=1))
+        if output == "leaky_relu":
+            self.last.append(nn.LeakyReLU(SLOPE))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, I, J, K) to (B, 1, I, J, K); I, J, K are multiples of 8."""
