@@ -35,7 +35,7 @@ class DemoArguments(CommonArguments):
     """
 
     out: Path = Field(Path("napari-myelin-demo"), description="Folder to write; it must not hold a demo.")
-    epochs: int = Field(10, ge=1, description="Epochs of each stage.")
+    epochs: int = Field(12, ge=1, description="Epochs of each stage.")
 
 
 def run(argv: Sequence[str]) -> int:

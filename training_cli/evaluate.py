@@ -26,8 +26,8 @@ SHOWN = {
     "discrepancy_nawm": "NAWM",
     "discrepancy_lesion": "lesions",
     "lesion_voxel_error": "lesion voxels",
-    "share_true": "demyelinated, measured",
-    "share_predicted": "demyelinated, predicted",
+    "share_true": "share, measured",
+    "share_predicted": "share, in the map",
     "dice": "Dice",
     "correlation_lesions": "r, lesions",
 }
@@ -95,7 +95,7 @@ def run(argv: Sequence[str]) -> int:
 def show(evaluation: Evaluation, output: Output) -> None:
     """Print the summary: a row a measure, a column a method."""
     output.result(summary=[vars(row) for row in evaluation.summary], warnings=evaluation.warnings)
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 1))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for title in ("", *evaluation.methods):
         table.add_column(title, justify="right" if title else "left", no_wrap=True)
     for name, title in SHOWN.items():
@@ -109,5 +109,5 @@ def _cell(evaluation: Evaluation, method: str, measure: str) -> str:
     row = evaluation.of(method, measure)
     if row is None:
         return ""
-    digits = 4 if measure == "mse" else 3
+    digits = {"mse": 4, "psnr": 2}.get(measure, 3)
     return f"{row.mean:.{digits}f}" + (f" ({row.sd:.{digits}f})" if math.isfinite(row.sd) else "")

@@ -106,6 +106,14 @@ def write_subject(phantom: PhantomSubject, out: Path) -> Subject:
     return Subject(phantom.name, None, phantom.group, phantom.age, phantom.sex, files)
 
 
+def command(options: PhantomOptions) -> str:
+    """Return the command line that writes a cohort of these options to ``OUT``."""
+    return (
+        f"napari-myelin-train phantom OUT --patients {options.patients} --controls {options.controls} "
+        f"--shape {' '.join(map(str, options.shape))} --spacing {options.spacing:g} --seed {options.seed}"
+    )
+
+
 def write_cohort(out: Path, options: PhantomOptions) -> Iterator[Progress]:
     """Write a simulated cohort as BIDS derivatives, subject after subject.
 
@@ -117,7 +125,7 @@ def write_cohort(out: Path, options: PhantomOptions) -> Iterator[Progress]:
     if (out / "dataset_description.json").exists() or any(out.glob("sub-*")):
         raise MyelinError(f"{out} holds a dataset already: choose another folder")
     write_description(out, f"napari-myelin phantom, seed {options.seed}", GENERATOR, {"Phantom": options.model_dump()})
-    write_atomically(out / "README", NOTICE.encode())
+    write_atomically(out / "README", (NOTICE + f"\nMade with: {command(options)}\n").encode())
     subjects = []
     for index in range(total := options.patients + options.controls):
         subjects.append(write_subject(make_subject(index, options), out))

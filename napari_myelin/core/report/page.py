@@ -29,11 +29,13 @@ COLUMNS = {
     "psnr": "PSNR, dB",
     "psnr_2.89": "PSNR (2.89), dB",
     "ssim": "SSIM",
-    "discrepancy_wm": "WM in controls",
-    "discrepancy_nawm": "NAWM",
-    "discrepancy_lesion": "Lesions",
-    "lesion_voxel_error": "Lesion voxels",
-    "dice": "Dice",
+    "discrepancy_wm": "WM in controls, discrepancy",
+    "discrepancy_nawm": "NAWM, discrepancy",
+    "discrepancy_lesion": "Lesions, discrepancy",
+    "lesion_voxel_error": "Lesion voxels, error",
+    "dice": "Demyelination, Dice",
+    "share_true": "Demyelinated share, measured",
+    "share_predicted": "Demyelinated share, in the map",
     "correlation_lesions": "r, lesions",
     "correlation_patients": "r, patients",
 }
@@ -93,12 +95,11 @@ def _sections(given: PageInput) -> Iterator[str]:
     yield from (f"<p>{html.escape(sentence)}</p>" for sentence in verdict(evaluation))
     yield _table(evaluation)
     yield (
-        '<p class="soft">Mean (SD) over subjects. WM, NAWM and lesions: |mean measured - mean predicted DVR|; lesion '
-        "voxels: mean absolute error; Dice of the demyelinated lesion voxels; r over lesions above 106 mm³ and over "
-        "patients. The noise-free row is what a perfect prediction scores against the noisy measurement.</p>"
+        '<p class="soft">Mean (SD) over subjects. Discrepancy: |mean measured - mean predicted DVR|; error: mean '
+        "absolute error over voxels; r over lesions above 106 mm³ and over patients. The noise-free row is what a perfect prediction scores against the noisy measurement.</p>"
         if "noise-free" in evaluation.methods
-        else '<p class="soft">Mean (SD) over subjects. WM, NAWM and lesions: |mean measured - mean predicted DVR|; '
-        "lesion voxels: mean absolute error; r over lesions above 106 mm³ and over patients.</p>"
+        else '<p class="soft">Mean (SD) over subjects. Discrepancy: |mean measured - mean predicted DVR|; error: '
+        "mean absolute error over voxels; r over lesions above 106 mm³ and over patients.</p>"
     )
     yield from _plots(given)
     yield from _subjects(given)
@@ -150,13 +151,13 @@ def verdict(evaluation: Evaluation) -> list[str]:
 
 
 def _table(evaluation: Evaluation) -> str:
-    shown = [name for name in COLUMNS if any(evaluation.of(method, name) for method in evaluation.methods)]
-    head = "".join(f"<th>{COLUMNS[name]}</th>" for name in shown)
+    head = "".join(f"<th>{NAMES.get(method, method)}</th>" for method in evaluation.methods)
     rows = []
-    for method in evaluation.methods:
-        cells = "".join(f"<td>{_cell(evaluation.of(method, name))}</td>" for name in shown)
-        rows.append(f"<tr><td>{NAMES.get(method, method)}</td>{cells}</tr>")
-    table = f"<table><thead><tr><th>Map</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    for name, title in COLUMNS.items():
+        cells = [_cell(evaluation.of(method, name)) for method in evaluation.methods]
+        if any(cells):
+            rows.append(f"<tr><td>{title}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+    table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return f'<div class="scroll">{table}</div>'
 
 

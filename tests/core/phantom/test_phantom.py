@@ -1,0 +1,208 @@
+"""The phantom reaches the targets of its table, and is the same every time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import binary_erosion, label
+from sklearn.ensemble import RandomForestRegressor
+
+from napari_myelin.core.data.cohort import open_cohort
+from napari_myelin.core.data.transform import read_transform
+from napari_myelin.core.data.volume import read_volume
+from napari_myelin.core.errors import MyelinError
+from napari_myelin.core.phantom.anatomy import SCALE, template
+from napari_myelin.core.phantom.cohort import PhantomSubject, make_subject, write_cohort
+from napari_myelin.core.phantom.lesions import draw_volumes
+from napari_myelin.core.phantom.options import PhantomOptions
+from napari_myelin.core.phantom.tissue import DEMYELINATED
+
+OPTIONS = PhantomOptions(patients=8, controls=2, shape=(64, 80, 64), spacing=2.44, seed=11)
+
+
+@pytest.fixture(scope="module")
+def subjects() -> list[PhantomSubject]:
+    return [make_subject(index, OPTIONS) for index in (0, 1, 2, 3, 8, 9)]
+
+
+def arrays(subject: PhantomSubject) -> dict[str, np.ndarray]:
+    return {name: volume.array for name, volume in subject.volumes.items()}
+
+
+def mean_over(subjects: list[PhantomSubject], name: str, region: str) -> float:
+    values = []
+    for subject in subjects:
+        maps = arrays(subject)
+        lesion = maps.get("lesion", np.zeros_like(maps["wm"]))
+        masks = {
+            "deep": binary_erosion(maps["wm"], iterations=2) & ~lesion,
+            "lesion": lesion,
+        }
+        values.append(maps[name][masks[region]])
+    return float(np.concatenate(values).mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("MTR", 48, 52), ("FA", 0.38, 0.50), ("RD", 0.53, 0.63), ("AD", 1.06, 1.30), ("noisefree", 1.19, 1.25)],
+)
+def test_deep_white_matter_reaches_its_target(
+    subjects: list[PhantomSubject], name: str, low: float, high: float
+) -> None:
+    assert low <= mean_over(subjects, name, "deep") <= high
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("FA", 0.22, 0.33), ("RD", 0.80, 1.10), ("AD", 1.30, 1.60), ("noisefree", 1.03, 1.13)],
+)
+def test_lesions_reach_their_target(subjects: list[PhantomSubject], name: str, low: float, high: float) -> None:
+    assert low <= mean_over(subjects[:4], name, "lesion") <= high
+
+
+def test_lesion_mtr_is_about_70_percent_of_white_matter(subjects: list[PhantomSubject]) -> None:
+    ratio = mean_over(subjects[:4], "MTR", "lesion") / mean_over(subjects[:4], "MTR", "deep")
+    assert 0.62 <= ratio <= 0.80
+
+
+def test_grey_matter_and_csf_differ_as_in_the_table() -> None:
+    # one control at a voxel size where tissue fractions are nearly pure
+    subject = make_subject(0, PhantomOptions(patients=0, controls=1, shape=(72, 72, 40), spacing=1.2, seed=5))
+    maps, tissue = arrays(subject), subject.tissue
+    assert tissue.myelin.min() == 1  # a control has normal myelin everywhere
+    brain = maps["brain"]
+    csf = binary_erosion(brain & (maps["RD"] > 2.1), iterations=2)
+    assert maps["MTR"][csf].mean() < 10
+    assert 2.1 <= maps["RD"][csf].mean() <= 2.9
+    assert 2.5 <= maps["AD"][csf].mean() <= 3.0
+    assert 0.5 <= maps["noisefree"][csf].mean() <= 0.7
+    assert maps["FA"][csf].mean() < 0.12
+
+
+def test_fa_follows_from_rd_and_ad(subjects: list[PhantomSubject]) -> None:
+    maps = arrays(subjects[0])
+    inside = maps["brain"]
+    rd, ad = maps["RD"][inside].astype(float), maps["AD"][inside].astype(float)
+    mean = (ad + 2 * rd) / 3
+    deviations = (ad - mean) ** 2 + 2 * (rd - mean) ** 2
+    expected = np.sqrt(1.5 * deviations / (ad**2 + 2 * rd**2))
+    np.testing.assert_allclose(maps["FA"][inside], expected, atol=1e-5)
+
+
+def test_demyelinated_share_of_every_patient_is_between_20_and_80_percent(subjects: list[PhantomSubject]) -> None:
+    for subject in subjects[:4]:
+        share = (subject.tissue.myelin[subject.volumes["lesion"].array] < DEMYELINATED).mean()
+        assert 0.2 <= share <= 0.8
+
+
+def test_controls_have_no_lesion_and_patients_have_some(subjects: list[PhantomSubject]) -> None:
+    assert ["lesion" in subject.volumes for subject in subjects] == [True] * 4 + [False] * 2
+    for subject in subjects[:4]:
+        assert label(subject.volumes["lesion"].array)[1] > 5
+
+
+def test_lesion_loads_follow_the_real_patients() -> None:
+    random = np.random.default_rng(0)
+    volumes = [draw_volumes(random) for _ in range(400)]
+    loads = np.array([each.sum() for each in volumes]) / 1000
+    assert 10 <= np.median(loads) <= 18
+    assert 13 <= loads.mean() <= 22
+    large = np.array([each[each > 1000].sum() for each in volumes]) / 1000
+    assert 0.6 <= large.sum() / loads.sum() <= 0.85
+    assert 50 <= np.median([len(each) for each in volumes]) <= 100
+
+
+def test_measured_dvr_is_noise_free_dvr_with_8_to_12_percent_noise(subjects: list[PhantomSubject]) -> None:
+    for subject in subjects:
+        maps = arrays(subject)
+        relative = (maps["dvr"] / np.where(maps["noisefree"] > 0, maps["noisefree"], 1))[maps["brain"]] - 1
+        assert 0.07 <= relative.std() <= 0.13
+        assert abs(relative.mean()) < 0.02
+
+
+def test_same_seed_gives_the_same_arrays_and_another_seed_does_not(subjects: list[PhantomSubject]) -> None:
+    again = make_subject(1, OPTIONS)
+    for name, volume in again.volumes.items():
+        np.testing.assert_array_equal(volume.array, subjects[1].volumes[name].array)
+    other = make_subject(1, OPTIONS.model_copy(update={"seed": 12}))
+    assert not np.array_equal(other.volumes["MTR"].array, again.volumes["MTR"].array)
+
+
+def test_a_subject_does_not_depend_on_how_many_others_there_are() -> None:
+    small = PhantomOptions(patients=1, controls=0, shape=(16, 16, 16), spacing=6.0)
+    large = PhantomOptions(patients=5, controls=3, shape=(16, 16, 16), spacing=6.0)
+    one, other = make_subject(0, small), make_subject(0, large)
+    np.testing.assert_array_equal(one.volumes["dvr"].array, other.volumes["dvr"].array)
+
+
+def test_explained_variance_rises_with_the_modalities(subjects: list[PhantomSubject]) -> None:
+    def voxels(subject: PhantomSubject) -> tuple[np.ndarray, np.ndarray]:
+        maps = arrays(subject)
+        lesion = maps["lesion"]
+        return np.stack([maps[name][lesion] for name in ("MTR", "RD", "FA", "AD")], 1), maps["noisefree"][lesion]
+
+    train = [voxels(subject) for subject in subjects[:3]]
+    test_x, test_y = voxels(subjects[3])
+    explained = []
+    for columns in ([0], [1], [0, 1], [0, 1, 2, 3]):
+        forest = RandomForestRegressor(60, min_samples_leaf=10, random_state=0)
+        forest.fit(np.concatenate([x for x, _ in train])[:, columns], np.concatenate([y for _, y in train]))
+        residual = test_y - forest.predict(test_x[:, columns])
+        explained.append(1 - residual.var() / test_y.var())
+    mtr, rd, two, four = explained
+    assert mtr < two < four
+    assert rd < two
+
+
+def test_written_cohort_reads_back_with_its_transform(phantom_folder: Path) -> None:
+    cohort = open_cohort(phantom_folder)
+    assert cohort.phantom
+    assert [subject.group for subject in cohort.subjects] == ["MS", "MS", "MS", "HC", "HC"]
+    assert cohort.modalities == ("MTR", "FA", "RD", "AD")
+    subject = cohort.subjects[0]
+    transform = read_transform(subject.files["to_template"])
+    # the middle of the subject's brain lies near the middle of the template's
+    brain = subject.volume("brain")
+    middle = brain.world(np.argwhere(brain.array).mean(axis=0))
+    expected = (template().low + template().high) / 2
+    assert np.abs(transform(middle[None])[0] - expected).max() < 12
+    # scale: two points 60 mm apart in the subject are about 60 / .92 mm apart in the template
+    points = np.array([[-30.0, -20.0, 10.0], [30.0, -20.0, 10.0]])
+    length = np.linalg.norm(np.diff(transform(points), axis=0))
+    assert 60 / SCALE * 0.85 < length < 60 / SCALE * 1.15
+
+
+def test_an_existing_dataset_is_not_written_over(phantom_folder: Path) -> None:
+    before = (phantom_folder / "participants.tsv").read_bytes()
+    with pytest.raises(MyelinError, match="holds a dataset already"):
+        next(iter(write_cohort(phantom_folder, PhantomOptions(patients=1, controls=0))))
+    assert (phantom_folder / "participants.tsv").read_bytes() == before
+
+
+def test_the_command_remakes_the_sample_data(tmp_path: Path) -> None:
+    from napari_myelin.core.data.samples import sample_folder
+
+    options = PhantomOptions(patients=4, controls=2, shape=(64, 80, 64), spacing=2.44, seed=0)
+    for _ in write_cohort(tmp_path / "again", options):
+        pass
+    made = sorted(path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*.nii.gz"))
+    stored = sorted(path.relative_to(sample_folder()) for path in sample_folder().rglob("*.nii.gz"))
+    assert made == stored
+    assert len(made) > 50
+    for relative in made:
+        if "xfm" in relative.name:
+            one, other = (read_transform(root / relative) for root in (tmp_path / "again", sample_folder()))
+            np.testing.assert_allclose(one.displacement, other.displacement, atol=2.1e-3)
+            np.testing.assert_array_equal(one.affine, other.affine)
+            continue
+        one, other = (read_volume(root / relative) for root in (tmp_path / "again", sample_folder()))
+        np.testing.assert_array_equal(one.affine, other.affine)
+        np.testing.assert_allclose(one.array, other.array, atol=1e-5, err_msg=str(relative))
+
+
+def test_the_sample_data_is_12_mb_at_most() -> None:
+    from napari_myelin.core.data.samples import sample_folder
+
+    assert sum(path.stat().st_size for path in sample_folder().rglob("*.nii.gz")) <= 12e6
