@@ -40,7 +40,7 @@ class DataOptions(OptionGroup):
     )
     shape: tuple[int, int, int] | None = Field(
         (128, 160, 128),
-        description="Voxels of the network's grid along right, anterior, superior (multiples of 8 and of "
+        description="Voxels of the network's grid along right, anterior, superior (16 or more, multiples of 8 and of "
         "the patch); none: just large enough for every training subject's brain.",
     )
     validation: float = Field(
@@ -188,9 +188,9 @@ class Options(OptionGroup):
     def _shape_fits(self) -> Options:
         if self.data.shape is not None:
             for edge in self.data.shape:
-                if edge < 8 or edge % 8 or (self.loss.adversarial and edge % self.network.patch):
+                if edge < 16 or edge % 8 or (self.loss.adversarial and edge % self.network.patch):
                     raise ValueError(
-                        f"shape {self.data.shape} must be multiples of 8 and of the discriminator's patch "
+                        f"shape {self.data.shape} must be multiples of 8, 16 or more, and of the discriminator's patch "
                         f"({self.network.patch})"
                     )
         return self

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from safetensors.torch import save as to_bytes
 import napari_myelin
 from napari_myelin.core.data.grid import Grid
 from napari_myelin.core.data.normalisation import Normalisation
+from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.baselines import LinearBaseline
 from napari_myelin.core.evaluation.demyelination import Threshold
@@ -125,14 +125,7 @@ def save_model(model: Model, path: Path) -> Model:
     card = model.card.model_copy(update={"uid": digest.hexdigest()[:12]})
     if model.threshold_map is not None:
         tensors["threshold.map"] = torch.from_numpy(np.ascontiguousarray(model.threshold_map, dtype=np.float32))
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(to_bytes(tensors, {METADATA: card.model_dump_json()}))
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise MyelinError(f"cannot write the model {path}: {error.strerror}") from error
+    write_atomically(path, to_bytes(tensors, {METADATA: card.model_dump_json()}))
     return Model(model.network, card, model.threshold_map)
 
 
@@ -174,8 +167,9 @@ def _open(path: Path, weights: bool = False) -> tuple[dict[str, str], dict[str, 
         raise MyelinError(f"{path} is a folder, not a model file{hint}")
     try:
         with path.open("rb") as file:
-            head = file.read(2)
-        if head[:1] == b"\x80" or head == b"PK":
+            head = file.read(9)
+        # a .safetensors file starts with the length of its JSON header, whose low byte may be anything
+        if head[8:] != b"{" and (head[:1] == b"\x80" or head[:2] == b"PK"):
             raise MyelinError(f"{path} is a pickled file, which could run code when opened: give a .safetensors model")
         with safe_open(path, framework="pt") as archive:
             tensors = {name: archive.get_tensor(name) for name in archive.keys()} if weights else {}  # noqa: SIM118

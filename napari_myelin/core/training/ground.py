@@ -90,8 +90,11 @@ def network_grid(training: list[Subject], options: Options) -> Grid:
     multiple = max(8, options.network.patch if options.loss.adversarial else 8)
     if data.shape is not None and data.spacing is not None:
         return Grid(data.shape, (data.spacing,) * 3)
-    fitting = fitting_grid(training, data.spacing, multiple)
-    return fitting if data.shape is None else Grid(data.shape, fitting.spacing)
+    fitting = fitting_grid(training, data.spacing, multiple, data.resample)
+    if data.shape is not None:
+        return Grid(data.shape, fitting.spacing)
+    i, j, k = (max(16, edge) for edge in fitting.shape)  # three times halved, a norm still needs two voxels
+    return Grid((i, j, k), fitting.spacing)
 
 
 def prepare(ground: Ground, options: Options, fabric: Fabric) -> Iterator[Progress]:
