@@ -43,7 +43,8 @@ def run(argv: Sequence[str]) -> int:
     options = checked_options(arguments.settings)  # type: ignore[attr-defined]
 
     from napari_myelin.core.data.cohort import open_cohort
-    from napari_myelin.core.training.fit import STOP, fit
+    from napari_myelin.core.training.fit import fit
+    from napari_myelin.core.training.folder import STOP
 
     output = Output(arguments.quiet, arguments.as_json)
     stop = StopRequest(arguments.out / STOP)

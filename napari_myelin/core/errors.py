@@ -10,8 +10,7 @@ class MyelinError(Exception):
     """Something asked for could not be done; ``str(error)`` is a sentence for the user.
 
     The command line prints the sentence without a traceback and exits with 1, the app shows
-    it in the panel. Raise it as ``MyelinError("FA map of sub-03 has shape (96, 96, 60), the DVR
-    grid is (128, 160, 128): run \\"prepare\\" or pass --resample")``.
+    it in the panel.
     """
 
     exit_code = 1

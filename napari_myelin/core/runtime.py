@@ -6,12 +6,15 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from lightning_fabric import Fabric
 
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.options import RuntimeOptions
+
+NetworkType = TypeVar("NetworkType", bound=torch.nn.Module)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -57,6 +60,15 @@ def launch(options: RuntimeOptions) -> Fabric:
     if several and not torch.distributed.is_initialized():
         fabric.launch()
     return fabric
+
+
+def to_device(network: NetworkType, device: torch.device) -> NetworkType:
+    """Return a network on ``device``, its 3D kernels in channels-last memory, which convolutions are faster in."""
+    network.to(device)
+    for parameter in network.parameters():
+        if parameter.ndim == 5:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+    return network
 
 
 def is_first_rank() -> bool:

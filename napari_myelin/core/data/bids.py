@@ -123,9 +123,10 @@ def find_files(folder: Path, inside: Path) -> dict[str, Path]:
     taken = set(found.values())
     for path in files:
         modality = _modality(path.name)
-        if modality is not None and path not in taken and not _DERIVED.search(path.name):
-            if modality not in found or "space-pet" in path.name:
-                found[modality] = path
+        if modality is None or path in taken or _DERIVED.search(path.name):
+            continue
+        if modality not in found or "space-pet" in path.name:
+            found[modality] = path
     return found
 
 
@@ -167,6 +168,13 @@ def write_description(folder: Path, name: str, generator: str, extra: Mapping[st
     }
     write_json(folder / "dataset_description.json", table)
     # names that the validator does not know yet (BEP016, BEP023, maps and transforms of derivatives)
-    ignored = ("**/*_mimap.*", "**/*_dwimap.*", "**/*map.nii.gz", "**/*map.json", "**/*_xfm.*", "**/*_table.tsv")
+    ignored: tuple[str, ...] = (
+        "**/*_mimap.*",
+        "**/*_dwimap.*",
+        "**/*map.nii.gz",
+        "**/*map.json",
+        "**/*_xfm.*",
+        "**/*_table.tsv",
+    )
     ignored += ("**/*_mask.*", "model.json", "threshold.nii.gz", "options.toml", "*.html", "*.safetensors")
     write_atomically(folder / ".bidsignore", ("\n".join(ignored) + "\n").encode())

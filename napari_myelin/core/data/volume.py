@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
-import os
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
@@ -131,7 +131,7 @@ def _one_label(array: np.ndarray, path: Path) -> np.ndarray:
             f"the mask {path} holds the values {found}{', ...' if len(labels) > 6 else ''}, "
             "expected 0 and one label: make it binary"
         )
-    return array != 0
+    return np.asarray(array != 0)
 
 
 def write_volume(
@@ -222,10 +222,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
-        try:
+        with contextlib.suppress(OSError):  # the folder itself cannot be written to
             temporary.unlink(missing_ok=True)
-        except OSError:
-            pass  # the folder itself cannot be written to
         raise MyelinError(f"cannot write {path}: {error.strerror}; choose another folder or free some space") from error

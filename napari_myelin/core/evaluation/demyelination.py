@@ -259,7 +259,7 @@ OUTSIDE, NEITHER, BOTH, TRUE_ONLY, PREDICTED_ONLY = range(5)
 
 
 def agreement(true: np.ndarray, predicted: np.ndarray, lesion: np.ndarray) -> np.ndarray:
-    """Return where two demyelination masks agree, uint8: 0 outside lesions, 1 neither, 2 both, 3 true, 4 predicted only.
+    """Return where two masks agree, uint8: 0 outside lesions, 1 neither, 2 both, 3 true only, 4 predicted only.
 
     The paper's figure 8 shows them white, yellow, red and orange.
     """

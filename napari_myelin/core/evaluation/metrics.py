@@ -14,7 +14,7 @@ SSIM_WINDOW = 11  # voxels: a Gaussian of 1.5 voxels cut at 3.5 SD
 
 
 def mse(true: np.ndarray, predicted: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Return the mean squared error (Eq. 8) in DVR squared, over all voxels or those of ``mask``; NaN if it is empty."""
+    """Return the mean squared error (Eq. 8) in DVR^2, over all voxels or those of ``mask``; NaN if it is empty."""
     error = (predicted.astype(np.float64) - true) ** 2
     return _mean(error if mask is None else error[mask])
 

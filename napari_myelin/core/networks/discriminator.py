@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -54,7 +56,7 @@ class PatchDiscriminator(nn.Module):
         self.patch = patch
         widths = [inputs, *(maps * 2**block for block in range(blocks))]
         layers: list[nn.Module] = []
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             layers += [
                 nn.Conv3d(before, after, kernel_size=3, padding=1),
                 nn.BatchNorm3d(after, track_running_stats=False),

@@ -64,8 +64,18 @@ def template() -> Template:
     dispersion = np.clip(0.15 + 0.45 * np.exp(-depth / 4.0) + 0.05 * crossing, 0.05, 0.8)
     myelination = 1 + 0.09 * smooth_noise(random, shape, 18 / COARSE) + 0.25 * (0.3 - dispersion)
     distance = distance_transform_edt(~ventricles) * COARSE
-    shared = [array.astype(np.float32) for array in (myelination, dispersion, distance)]
-    return Template(gm, wm, csf, affine, *shared, coarse_affine, low, high)
+    return Template(
+        gm=gm,
+        wm=wm,
+        csf=csf,
+        affine=affine,
+        myelination=myelination.astype(np.float32),
+        dispersion=dispersion.astype(np.float32),
+        ventricle=distance.astype(np.float32),
+        coarse_affine=coarse_affine,
+        low=low,
+        high=high,
+    )
 
 
 def _ventricles(csf: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -75,7 +85,7 @@ def _ventricles(csf: np.ndarray, affine: np.ndarray) -> np.ndarray:
     inside = binary_erosion((csf > 0.5) & box)
     labels, count = label(inside)
     if count == 0:
-        return inside
+        return np.asarray(inside)
     largest = np.argmax(np.bincount(labels.ravel())[1:]) + 1
     return np.asarray(labels == largest)
 
@@ -162,7 +172,7 @@ def make_anatomy(random: np.random.Generator, shape: tuple[int, int, int], spaci
 
     def sample(image: np.ndarray, where: np.ndarray) -> np.ndarray:
         indices = np.moveaxis((points - where[:3, 3]) / where[0, 0], -1, 0)
-        return map_coordinates(image, indices, order=1, mode="nearest", output=np.float32)
+        return np.asarray(map_coordinates(image, indices, order=1, mode="nearest", output=np.float32))
 
     fine = [sample(image, parts.affine) for image in (parts.gm, parts.wm, parts.csf)]
     shared = [sample(image, parts.coarse_affine) for image in (parts.myelination, parts.dispersion, parts.ventricle)]

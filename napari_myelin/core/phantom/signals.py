@@ -30,7 +30,8 @@ def _blur(image: np.ndarray, fwhm: float, spacing: float) -> np.ndarray:
 
 
 def _mix(anatomy: Anatomy, wm: np.ndarray, gm: float, csf: float) -> np.ndarray:
-    return (anatomy.wm * wm + np.float32(gm) * anatomy.gm + np.float32(csf) * anatomy.csf).astype(np.float32)
+    mixed = anatomy.wm * wm + np.float32(gm) * anatomy.gm + np.float32(csf) * anatomy.csf
+    return np.asarray(mixed, dtype=np.float32)
 
 
 def make_mtr(random: np.random.Generator, anatomy: Anatomy, tissue: Tissue) -> np.ndarray:
@@ -76,8 +77,8 @@ def make_flair(random: np.random.Generator, anatomy: Anatomy, tissue: Tissue) ->
     """Return a FLAIR-like image, arbitrary units, lesions bright: for looking and drawing, not for the network."""
     wm = 55 + 90 * tissue.water + 35 * (1 - tissue.myelin)
     clean = _mix(anatomy, wm, 72, 8)
-    return np.maximum(clean + _in_brain(anatomy) * random.normal(0, 2.5, wm.shape).astype(np.float32), 0)
+    return np.asarray(np.maximum(clean + _in_brain(anatomy) * random.normal(0, 2.5, wm.shape).astype(np.float32), 0))
 
 
 def _in_brain(anatomy: Anatomy) -> np.ndarray:
-    return (anatomy.gm + anatomy.wm + anatomy.csf > 0.05).astype(np.float32)
+    return np.asarray(anatomy.gm + anatomy.wm + anatomy.csf > 0.05, dtype=np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import StringIO
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -21,7 +22,7 @@ COLOURS = {
     "discriminator": "#9467bd",
     "D right": "#b8860b",
 }
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "napari-myelin",
     "font.size": 10,
@@ -68,7 +69,9 @@ def _terms(upper: Axes, lower: Axes, epochs: Sequence[Epoch]) -> None:
         return
     for name in ("adversarial", "discriminator"):
         lower.plot(numbers, [event.losses[name] for event in epochs], color=COLOURS[name], label=f"{name} loss")
-    lower.plot(numbers, [event.balance for event in epochs], "--", color=COLOURS["D right"], label="D right (share)")
+    lower.plot(
+        numbers, [event.balance or 0.0 for event in epochs], "--", color=COLOURS["D right"], label="D right (share)"
+    )
     lower.set_ylim(bottom=0)
     lower.legend(frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.3))
 

@@ -94,13 +94,7 @@ def _sections(given: PageInput) -> Iterator[str]:
     yield "<h2>How it came out</h2>"
     yield from (f"<p>{html.escape(sentence)}</p>" for sentence in verdict(evaluation))
     yield _table(evaluation)
-    yield (
-        '<p class="soft">Mean (SD) over subjects. Discrepancy: |mean measured - mean predicted DVR|; error: mean '
-        "absolute error over voxels; r over lesions above 106 mm³ and over patients. The noise-free row is what a perfect prediction scores against the noisy measurement.</p>"
-        if "noise-free" in evaluation.methods
-        else '<p class="soft">Mean (SD) over subjects. Discrepancy: |mean measured - mean predicted DVR|; error: '
-        "mean absolute error over voxels; r over lesions above 106 mm³ and over patients.</p>"
-    )
+    yield f'<p class="soft">{_legend(evaluation)}</p>'
     yield from _plots(given)
     yield from _subjects(given)
     yield _rows(evaluation)
@@ -109,6 +103,16 @@ def _sections(given: PageInput) -> Iterator[str]:
         yield "".join(f"<p><code>{html.escape(command)}</code></p>" for command in given.commands)
     if given.notice:
         yield f'<h2>Data</h2><p class="soft">{html.escape(given.notice)}</p>'
+
+
+def _legend(evaluation: Evaluation) -> str:
+    text = (
+        "Mean (SD) over subjects. Discrepancy: |mean measured - mean predicted DVR|; error: mean absolute error over "
+        "voxels; r over lesions above 106 mm³ and over patients."
+    )
+    if "noise-free" in evaluation.methods:
+        text += " The noise-free column is what a perfect prediction scores against the noisy measurement."
+    return text
 
 
 def _facts(given: PageInput) -> str:

@@ -63,7 +63,7 @@ class Cut:
         """Return the slice with most lesion voxels (or brain, without one), cropped to the brain; both canonical."""
         wanted = lesion if lesion is not None and lesion.any() else brain.array
         k = int(np.argmax(wanted.sum(axis=(0, 1))))
-        i, j = (_extent(brain.array.any(axis=(other, 2))) for other in (1, 0))
+        i, j = (_extent(np.asarray(brain.array.any(axis=(other, 2)))) for other in (1, 0))
         return cls(k, i, j, brain.spacing[1] / brain.spacing[0])
 
     def of(self, array: np.ndarray) -> np.ndarray:
@@ -113,5 +113,5 @@ def agreement_picture(labels: np.ndarray, background: np.ndarray, cut: Cut, wind
 
 def _source(rgb: np.ndarray) -> str:
     buffer = BytesIO()
-    imsave(buffer, np.round(rgb * 255).astype(np.uint8), format="png", metadata={"Software": None})
+    imsave(buffer, np.round(rgb * 255).astype(np.uint8), format="png")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

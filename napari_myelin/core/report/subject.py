@@ -108,8 +108,8 @@ class _View:
         threshold = self.made.threshold.on(self.subject, dvr)
         if isinstance(threshold, np.ndarray):
             threshold = canonical(Volume(threshold, dvr.affine)).array
-        masks = (classify(array, self.lesion, threshold) for array in (self.true, self.predicted))
-        labels = agreement(*masks, self.lesion)
+        measured, ours = (classify(array, self.lesion, threshold) for array in (self.true, self.predicted))
+        labels = agreement(measured, ours, self.lesion)
         name = self.made.cards[0].modalities[0]
         background = self._volume(name).array
         low, high = np.percentile(background[self.brain], [1, 99])

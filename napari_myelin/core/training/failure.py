@@ -14,6 +14,7 @@ from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import free_memory, out_of_memory, resolve_device
 from napari_myelin.core.training.memory import training_bytes, what_fits
 
+
 class DivergedError(MyelinError):
     """A loss term is no longer finite."""
 

@@ -61,7 +61,7 @@ def usable_subjects(cohort: Cohort, options: DataOptions) -> tuple[list[Subject]
     if not subjects:
         few = "; ".join(notes[:3]) + (f"; and {len(notes) - 3} more" if len(notes) > 3 else "")
         raise MyelinError(
-            f"no subject of {cohort.root} has {', '.join(options.modalities)} and a measured DVR to learn from ({few}): "
+            f"no subject of {cohort.root} has {', '.join(options.modalities)} and a measured DVR ({few}): "
             "add the maps, or name the ones you have with --modalities"
         )
     return subjects, notes

@@ -13,7 +13,7 @@ from torch import Tensor
 from napari_myelin.core.networks.build import build_discriminator
 from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.options import Options
-from napari_myelin.core.runtime import derive_seed, fill_noise
+from napari_myelin.core.runtime import derive_seed, fill_noise, to_device
 from napari_myelin.core.training.ground import Ground, to_tensors
 from napari_myelin.core.training.step import Sample, StageNets
 
@@ -58,7 +58,7 @@ def open_stage(index: int, cascade: Cascade, options: Options, fabric: Fabric) -
     if options.loss.adversarial:
         seed = derive_seed(options.training.seed, "discriminator", index)
         discriminator = build_discriminator(options.network, len(options.data.modalities), seed)
-        discriminator = discriminator.to(fabric.device, memory_format=torch.channels_last_3d)
+        discriminator = to_device(discriminator, fabric.device)
         optimiser = fabric.setup_optimizers(torch.optim.Adam(discriminator.parameters(), lr=rate))
     loss = options.loss
     return StageNets(

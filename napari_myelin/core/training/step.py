@@ -128,5 +128,5 @@ def _averaged(terms: Iterable[Losses], fabric: Fabric) -> Losses:
     if fabric.world_size > 1:
         names = sorted(mean)
         values = fabric.all_reduce(torch.stack([mean[name] for name in names]), reduce_op="mean")
-        mean = dict(zip(names, values, strict=True))  # type: ignore[arg-type]
+        mean = dict(zip(names, values, strict=True))
     return mean

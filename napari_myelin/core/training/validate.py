@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,5 +70,6 @@ def write_preview(path: Path, model: Model, subject: Subject, prediction: Predic
     temporary = path.with_suffix(".tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary.open("wb") as file:
-        np.savez(file, affine=true.affine, **{name: array.astype(np.float16) for name, array in arrays.items()})
-    os.replace(temporary, path)
+        stored: dict[str, Any] = {name: array.astype(np.float16) for name, array in arrays.items()}
+        np.savez(file, affine=true.affine, **stored)
+    temporary.replace(path)

@@ -124,7 +124,7 @@ def test_smallest_sd_is_believed_to_be_the_floor(tmp_path: Path) -> None:
 
 def test_a_template_threshold_needs_a_transform_and_says_what_to_do(memory_subject: Subject) -> None:
     threshold = Threshold("template", 1.0, 1.0, 3, np.ones((3, 3, 3), dtype=np.float32), np.eye(4))
-    with pytest.raises(MyelinError, match="no transform to the template.*--threshold-value 1.000"):
+    with pytest.raises(MyelinError, match=r"no transform to the template.*--threshold-value 1\.000"):
         threshold.on(memory_subject, memory_subject.volume("dvr"))
     with pytest.raises(MyelinError, match="two controls or more"):
         template_threshold([memory_subject])

@@ -69,7 +69,9 @@ def test_dice_and_share_by_hand() -> None:
 
 
 def test_correlation_needs_three_pairs_that_vary() -> None:
-    assert metrics.correlation([1, 2, 3, 4], [2, 4, 6, 9]) == pytest.approx(np.corrcoef([1, 2, 3, 4], [2, 4, 6, 9])[0, 1])
+    assert metrics.correlation([1, 2, 3, 4], [2, 4, 6, 9]) == pytest.approx(
+        np.corrcoef([1, 2, 3, 4], [2, 4, 6, 9])[0, 1]
+    )
     assert math.isnan(metrics.correlation([1, 2], [1, 2]))
     assert math.isnan(metrics.correlation([1, 1, 1], [1, 2, 3]))
 

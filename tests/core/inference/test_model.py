@@ -16,7 +16,9 @@ from napari_myelin.core.inference.model import METADATA, Model, load_model, read
 
 
 def test_saved_model_is_the_same_model(model: Model, tmp_path: Path) -> None:
-    saved = save_model(Model(model.network, model.card, np.full((2, 3, 4), 0.9, np.float32)), tmp_path / "m.safetensors")
+    saved = save_model(
+        Model(model.network, model.card, np.full((2, 3, 4), 0.9, np.float32)), tmp_path / "m.safetensors"
+    )
     again = load_model(tmp_path / "m.safetensors")
     for name, value in model.network.state_dict().items():
         torch.testing.assert_close(again.network.state_dict()[name], value, rtol=0, atol=0)
@@ -99,6 +101,6 @@ def test_a_bad_model_file_is_one_sentence(kind: str, sentence: str, trained_run:
 
 def test_a_model_that_cannot_be_written_leaves_nothing(model: Model, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(MyelinError, match="cannot write .*m.safetensors"):
+    with pytest.raises(MyelinError, match=r"cannot write .*m\.safetensors"):
         save_model(model, tmp_path / "file" / "m.safetensors")
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]

@@ -1,0 +1,66 @@
+"""The run folder: which file is where, and whether a run may be started or gone on with there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_myelin.core.data.volume import write_atomically
+from napari_myelin.core.errors import MyelinError, UsageError
+from napari_myelin.core.options import Options, read_options, to_toml
+from napari_myelin.core.runtime import is_first_rank
+from napari_myelin.core.training.state import load_state
+
+OPTIONS = "options.toml"
+STATE = "state"
+MODEL = "model.safetensors"
+LAST = "last.safetensors"
+PREVIEW = "preview.npz"
+STOP = "stop"
+
+
+def open_run(run: Path, options: Options, resume: bool) -> dict[str, Any] | None:
+    """Make the run folder with its ``options.toml``, or read the state to go on from.
+
+    Returns
+    -------
+    dict or None
+        The last state saved; None where nothing was saved yet.
+
+    Raises
+    ------
+    MyelinError
+        If there is nothing to resume, or a run is there already, or the folder cannot be written to.
+    UsageError
+        If the run to resume was started with other options.
+    """
+    state = load_state(run / STATE) if resume else None
+    there = (run / OPTIONS).exists()
+    if resume and not there:
+        raise MyelinError(f"there is no run in {run} to resume: leave out --resume to start one")
+    if resume:
+        check_same_options(read_options(run / OPTIONS), options)
+    if is_first_rank():
+        if there and not resume:
+            raise MyelinError(f"{run} holds a run already: pass --resume to go on with it, or choose another --out")
+        write_atomically(run / OPTIONS, to_toml(options).encode())
+        (run / STOP).unlink(missing_ok=True)
+    return state
+
+
+def check_same_options(old: Options, new: Options) -> None:
+    """Raise where a resumed run would not be the same run; where it runs may differ.
+
+    Raises
+    ------
+    UsageError
+        Naming the first option that differs, with both values.
+    """
+    before, after = old.model_dump(exclude={"runtime"}), new.model_dump(exclude={"runtime"})
+    for group, values in before.items():
+        for key, value in values.items() if isinstance(values, dict) else ():
+            if value != after[group][key]:
+                raise UsageError(
+                    f"the run was started with {group}.{key} = {value}, now it is {after[group][key]}: "
+                    "resume with the same options, or start another run"
+                )

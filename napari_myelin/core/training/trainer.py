@@ -1,0 +1,262 @@
+"""The course of a run: prepare, train each stage epoch by epoch, save as it goes, finish."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from napari_myelin.core.data.cohort import Cohort
+from napari_myelin.core.errors import MyelinError, UsageError
+from napari_myelin.core.events import Epoch, Event, Finished, Preview, Saved, Started, Step, Stopped, StopRequest
+from napari_myelin.core.inference.model import Model, save_model
+from napari_myelin.core.networks.build import build_cascade
+from napari_myelin.core.options import Options
+from napari_myelin.core.runtime import derive_seed, is_first_rank, launch, to_device
+from napari_myelin.core.training.failure import DivergedError
+from napari_myelin.core.training.folder import LAST, MODEL, PREVIEW, STATE, open_run
+from napari_myelin.core.training.ground import Ground, open_ground, prepare
+from napari_myelin.core.training.product import make_model
+from napari_myelin.core.training.record import Record
+from napari_myelin.core.training.stage import (
+    Best,
+    Position,
+    epoch_order,
+    load_stage_state,
+    make_sample,
+    open_stage,
+    stage_names,
+    stage_state,
+)
+from napari_myelin.core.training.state import save_state
+from napari_myelin.core.training.step import StageNets, train_step
+from napari_myelin.core.training.validate import validate
+
+
+class Trainer:
+    """The state of one run while it trains; `fit` is its face."""
+
+    record: Record
+    fabric: Fabric
+    ground: Ground
+
+    def __init__(self, cohort: Cohort, options: Options, run: Path, stop: StopRequest) -> None:
+        self.cohort, self.options, self.run, self.stop = cohort, options, run, stop
+        self.grid_shape: tuple[int, int, int] | None = None
+        self.position = Position()
+        self.best: Best | None = None
+        self.names = stage_names(options.network.refiners)
+
+    def events(self, resume: bool) -> Iterator[Event]:
+        """Prepare, train every stage, finish."""
+        began = time.monotonic()
+        state = self._open_run(resume)
+        if state is not None and state["position"]["stage"] == len(self.names):
+            yield Finished(str(self.run / MODEL), state["position"]["seconds"])
+            return
+        self.fabric = launch(self.options.runtime)
+        self._check_batch()
+        self.ground = open_ground(self.cohort, self.options, self.run)
+        self.grid_shape = self.ground.grid.shape
+        yield from prepare(self.ground, self.options, self.fabric)
+        self.keys = [subject.key for subject in self.ground.training]
+        self.steps = len(epoch_order(self.keys, self.position, self.options))
+        modalities = len(self.options.data.modalities)
+        seed = derive_seed(self.options.training.seed, "weights")
+        self.cascade = build_cascade(self.options.network, modalities, seed)
+        self.cascade = to_device(self.cascade, self.fabric.device)
+        if state is not None:
+            self._restore(state)
+        yield self._started(resumed=state is not None)
+        self._began = began - self.position.seconds
+        while self.position.stage < len(self.names):
+            nets = open_stage(self.position.stage, self.cascade, self.options, self.fabric)
+            if state is not None and "generator_optimiser" in state:
+                load_stage_state(nets, state)
+            state = None
+            stopped = yield from self._train_stage(nets)
+            if stopped:
+                return
+        yield from self._finish()
+
+    # --- opening and resuming -----------------------------------------------------------------------
+
+    def _open_run(self, resume: bool) -> dict[str, Any] | None:
+        state = open_run(self.run, self.options, resume)
+        self.record = Record(self.run, is_first_rank())
+        self.record.cut(state["events_bytes"] if state is not None else 0)
+        return state
+
+    def _check_batch(self) -> None:
+        batch, ranks = self.options.training.batch, self.fabric.world_size
+        if batch % ranks:
+            raise UsageError(
+                f"a batch of {batch} cannot be shared by {ranks} devices: --batch counts the subjects of one step over "
+                f"all devices, choose a multiple of {ranks}"
+            )
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        keys = [subject.key for subject in (*self.ground.training, *self.ground.validation)]
+        if state["subjects"] != keys:
+            raise MyelinError(
+                f"the cohort {self.cohort.root} is not the one this run trained on "
+                f"({len(keys)} usable subjects, the run had {len(state['subjects'])}): resume with the same cohort"
+            )
+        self.cascade.load_state_dict(state["cascade"])
+        self.position = Position(**state["position"])
+        if state["best"] is not None:
+            self.best = Best(**state["best"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+
+    def _started(self, resumed: bool) -> Started:
+        return Started(
+            stages=self.names,
+            epochs=self.options.training.epochs,
+            steps=self.steps,
+            training=self.keys,
+            validation=[subject.key for subject in self.ground.validation],
+            device=str(self.fabric.device),
+            resumed=resumed,
+            notes=self.ground.notes,
+        )
+
+    # --- one stage ----------------------------------------------------------------------------------
+
+    def _train_stage(self, nets: StageNets) -> Generator[Event, None, bool]:
+        """Train the epochs of one stage; the generator's value is whether it was asked to stop."""
+        epochs = self.options.training.epochs
+        while self.position.epoch < epochs:
+            if (yield from self._train_epoch(nets)):
+                return True
+            yield from self._end_epoch(nets)
+            self.position.epoch += 1
+            self.position.step, self.position.sums = 0, {}
+            if self.position.epoch < epochs:
+                yield self._save(nets)
+        yield from self._end_stage(nets)
+        return False
+
+    def _train_epoch(self, nets: StageNets) -> Generator[Event, None, bool]:
+        nets.generator.train()
+        position = self.position
+        batches = epoch_order(self.keys, position, self.options)
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        while position.step < len(batches):
+            if self._asked_to_stop():
+                yield self._save(nets)
+                self._write_model(LAST)
+                yield Stopped(self.names[position.stage], position.epoch + 1, position.step)
+                return True
+            before = time.monotonic()
+            mine = batches[position.step][rank::world]
+            samples = [make_sample(self.ground, self.cascade, key, position, self.options) for key in mine]
+            losses = self._read(train_step(nets, samples, self.fabric))
+            position.step += 1
+            position.steps_done += 1
+            for name, value in losses.items():
+                position.sums[name] = position.sums.get(name, 0.0) + value
+            seconds = time.monotonic() - before
+            yield Step(self.names[position.stage], position.epoch + 1, position.step, losses, seconds)
+        return False
+
+    def _read(self, losses: dict[str, torch.Tensor]) -> dict[str, float]:
+        # one copy from the device for all terms
+        values = torch.stack([losses[name].float() for name in losses]).tolist()
+        for name, value in zip(losses, values, strict=True):
+            if not math.isfinite(value):
+                position = self.position
+                raise DivergedError(
+                    f'the loss term "{name}" became {value} in stage {self.names[position.stage]}, epoch '
+                    f"{position.epoch + 1}, step {position.step + 1}; the state saved before it is kept"
+                )
+        return dict(zip(losses, values, strict=True))
+
+    def _asked_to_stop(self) -> bool:
+        asked = bool(self.stop)
+        if self.fabric.world_size > 1:  # all ranks stop at the same step
+            flag = torch.tensor(float(asked), device=self.fabric.device)
+            asked = bool(self.fabric.all_reduce(flag, reduce_op="sum") > 0)  # type: ignore[operator]
+        return asked
+
+    def _end_epoch(self, nets: StageNets) -> Iterator[Event]:
+        position, training = self.position, self.options.training
+        epoch, stage = position.epoch + 1, self.names[position.stage]
+        validation: dict[str, float] = {}
+        if self.ground.validation and (epoch % training.validate_every == 0 or epoch == training.epochs):
+            model = self._model()
+            held = self.ground.validation
+            validation = validate(model, held, self.fabric, nets.region_weighted, self.run / PREVIEW)
+            yield Preview(stage, epoch, held[0].key, PREVIEW)
+            if self.best is None or validation["loss"] < self.best.loss:
+                weights = {name: value.detach().clone() for name, value in nets.generator.state_dict().items()}
+                self.best = Best(validation["loss"], validation["mse"], epoch, weights)
+                if training.select == "best":
+                    self._write_model(MODEL)
+                    yield Saved("model", MODEL)
+        losses = {name: total / position.step for name, total in position.sums.items()}
+        balance = losses.pop("balance", None)
+        seconds = self._elapsed()
+        done = position.stage * training.epochs + epoch
+        left = seconds / done * (len(self.names) * training.epochs - done)
+        yield Epoch(stage, epoch, training.epochs, losses, balance, validation, seconds, left)
+
+    def _end_stage(self, nets: StageNets) -> Iterator[Event]:
+        self._write_model(LAST)
+        if self.options.training.select == "best" and self.best is not None:
+            nets.generator.load_state_dict(self.best.weights)
+        self._write_model(MODEL)
+        yield Saved("model", MODEL)
+        mse = self.best.mse if self.best is not None else None
+        self.best = None
+        self.position = Position(self.position.stage + 1, steps_done=self.position.steps_done, mse=mse)
+        yield self._save(None)
+
+    def _finish(self) -> Iterator[Event]:
+        self._write_model(MODEL, finished=True)
+        yield Saved("model", MODEL)
+        yield Finished(str(self.run / MODEL), self._elapsed())
+        if self.fabric.is_global_zero:
+            self.ground.cache.clear()
+
+    # --- what is written ----------------------------------------------------------------------------
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    def _save(self, nets: StageNets | None) -> Event:
+        self.position.seconds = self._elapsed()
+        if self.fabric.is_global_zero:
+            keys = [subject.key for subject in (*self.ground.training, *self.ground.validation)]
+            state = {
+                "cascade": self.cascade.state_dict(),
+                "position": asdict(self.position),
+                "best": None if self.best is None else asdict(self.best),
+                "subjects": keys,
+                "precision": self.fabric.strategy.precision.state_dict(),
+                "events_bytes": self.record.size(),
+                **(stage_state(nets) if nets is not None else {}),
+            }
+            save_state(self.run / STATE, self.position.steps_done, state)
+        return Saved("state", STATE)
+
+    def _model(self, finished: bool = False) -> Model:
+        return make_model(
+            self.cascade,
+            self.ground,
+            self.options,
+            self.position,
+            best=self.best,
+            seconds=self._elapsed(),
+            device=str(self.fabric.device),
+            finished=finished,
+        )
+
+    def _write_model(self, name: str, finished: bool = False) -> None:
+        if self.fabric.is_global_zero:
+            save_model(self._model(finished), self.run / name)
