@@ -6,26 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import PHANTOM, tiny_options
 
 from napari_myelin.core.data.cohort import Cohort, open_cohort
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.events import Event, Finished
 from napari_myelin.core.inference.model import Model, load_model
-from napari_myelin.core.options import Options, options_from, preset
 from napari_myelin.core.phantom.cohort import write_cohort
-from napari_myelin.core.phantom.options import PhantomOptions
 from napari_myelin.core.training.fit import fit
-
-PHANTOM = PhantomOptions(patients=3, controls=2, shape=(32, 40, 32), spacing=4.88, seed=3)
-
-
-def tiny_options(**training: object) -> Options:
-    """Return options that train in seconds: two maps, a grid of 32 x 48 x 32 at most."""
-    network = {"maps": 2, "discriminator_maps": 2}
-    schedule = {"epochs": 1, "validate_every": 1, **training}
-    return options_from({"network": network, "training": schedule, "runtime": {"device": "cpu"}}, preset("demo"))
-
 
 @pytest.fixture(scope="session")
 def phantom_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

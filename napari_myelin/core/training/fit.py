@@ -44,7 +44,8 @@ def fit(
         On the first rank. Nothing is raised: what goes wrong is a last `Failed` event.
     """
     speaks = is_first_rank()
-    stop = stop or StopRequest(run / STOP)
+    stop = StopRequest() if stop is None else stop
+    stop.file = stop.file or run / STOP
     failed: Failed | None = None
     trainer = Trainer(cohort, options, run, stop)
     try:

@@ -1,0 +1,15 @@
+"""Options of what the tests simulate and train: small enough for seconds."""
+
+from __future__ import annotations
+
+from napari_myelin.core.options import Options, options_from, preset
+from napari_myelin.core.phantom.options import PhantomOptions
+
+PHANTOM = PhantomOptions(patients=3, controls=2, shape=(32, 40, 32), spacing=4.88, seed=3)
+
+
+def tiny_options(**training: object) -> Options:
+    """Return options that train in seconds: two maps, a grid of 32 x 48 x 32 at most."""
+    network = {"maps": 2, "discriminator_maps": 2}
+    schedule = {"epochs": 1, "validate_every": 1, **training}
+    return options_from({"network": network, "training": schedule, "runtime": {"device": "cpu"}}, preset("demo"))
