@@ -16,6 +16,7 @@ from napari_myelin.core.inference.model import Model, load_model
 from napari_myelin.core.phantom.cohort import write_cohort
 from napari_myelin.core.training.fit import fit
 
+
 @pytest.fixture(scope="session")
 def phantom_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A phantom cohort on disk: sub-01 to sub-03 are patients, sub-04 and sub-05 controls. Read only."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_myelin.core.data.check import refuse_unusable
 from napari_myelin.core.data.grid import Grid
 from napari_myelin.core.data.normalisation import Moments, Normalisation, normalisation
 from napari_myelin.core.data.subject import Subject
@@ -113,6 +114,7 @@ class CohortCache:
         return True
 
     def _write(self, key: str, subject: Subject, fingerprint: str) -> None:
+        refuse_unusable(subject, self.modalities, target=True, resample=self.resample)
         placement = self.grid.place(subject.reference(self.modalities), subject.brain(self.resample))
         names = (*self.modalities, "dvr")
         stack = np.stack([placement.to_network(subject.volume(name, self.resample)) for name in names])

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import get_args
 
 from napari_myelin.core.data.bids import bids_path, find_files, sidecar, write_description, write_json
-from napari_myelin.core.data.subject import ROLES, Group, Subject
+from napari_myelin.core.data.samples import SAMPLE, sample_folder
+from napari_myelin.core.data.subject import FREE, ROLES, Group, Subject
 from napari_myelin.core.data.volume import Volume, write_atomically, write_volume
 from napari_myelin.core.errors import MyelinError, UsageError, nearest
 
 DEFAULT = ("MTR", "FA", "RD", "AD")
 PERSON = ("subject", "session", "age", "sex", "group")
 PHANTOM = "phantom"
+EMPTY = 0.25  # share of voxels that are exactly 0 above which an image counts as skull-stripped
 SPATIAL_REFERENCE = "the subject's own PET grid, or the grid that stands in for it where there is no PET"
 _GROUPS = {
     "ms": "MS",
@@ -84,11 +86,15 @@ class Cohort:
 def open_cohort(path: Path) -> Cohort:
     """Open a BIDS derivatives folder, a folder that holds a ``cohort.tsv``, or such a table.
 
+    ``sample_data`` is the cohort that comes with the package, wherever that is installed.
+
     Raises
     ------
     MyelinError
         If there is no such thing, it holds no subject, or one twice.
     """
+    if str(path) == SAMPLE and not path.exists():
+        path = sample_folder()
     if path.is_dir():
         cohort = read_table(path / "cohort.tsv") if (path / "cohort.tsv").exists() else read_folder(path)
     elif path.exists():
@@ -140,8 +146,8 @@ def read_table(table: Path) -> Cohort:
         files: dict[str, Path | Volume] = {}
         for column, cell in row.items():
             if column not in PERSON and cell:
-                role = column.lower() if column.lower() in ROLES else column
-                files[role] = table.parent / cell
+                # exactly as written: a modality may be called T1w, and the image to look at t1w
+                files["dvr" if column == "DVR" else column] = table.parent / cell
         subjects.append(_subject(row["subject"].removeprefix("sub-"), row.get("session"), row, files))
     return Cohort(table, tuple(subjects), (), _is_phantom(table.parent))
 
@@ -247,6 +253,10 @@ def write_folder(cohort: Cohort, folder: Path, *, generator: str = "napari-myeli
             if role == "to_template" and isinstance(source, Path):
                 write_atomically(path, source.read_bytes())
                 continue
-            write_volume(path, subject.raw(role), intent=role)
+            volume = subject.raw(role)
+            write_volume(path, volume, intent=role)
             sources = [] if isinstance(source, Volume) else [source.name]
-            write_json(sidecar(path), {"SpatialReference": SPATIAL_REFERENCE, "Sources": sources})
+            table: dict[str, object] = {"SpatialReference": SPATIAL_REFERENCE, "Sources": sources}
+            if role in FREE:  # BIDS asks it of every image of a derivative that is no map
+                table["SkullStripped"] = bool((volume.array == 0).mean() > EMPTY)
+            write_json(sidecar(path), table)

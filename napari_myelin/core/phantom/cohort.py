@@ -95,8 +95,12 @@ def write_subject(phantom: PhantomSubject, out: Path) -> Subject:
     for role, volume in phantom.volumes.items():
         path = bids_path(out, phantom.name, None, role)
         write_volume(path, volume, step=STEPS.get(role), intent=role, description=GENERATOR)
-        table = {"SpatialReference": SPATIAL_REFERENCE, "Simulated": True}
-        write_json(sidecar(path), {**table, "Units": UNITS[role]} if role in UNITS else table)
+        table: dict[str, str | bool] = {"SpatialReference": SPATIAL_REFERENCE, "Simulated": True}
+        if role in UNITS:
+            table["Units"] = UNITS[role]
+        if role == "flair":
+            table["SkullStripped"] = True
+        write_json(sidecar(path), table)
         files[role] = path
     path = bids_path(out, phantom.name, None, "to_template")
     write_transform(path, phantom.to_template)

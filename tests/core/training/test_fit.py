@@ -23,8 +23,8 @@ from napari_myelin.core.events import (
     Saved,
     Started,
     Step,
-    StopRequest,
     Stopped,
+    StopRequest,
     read_events,
 )
 from napari_myelin.core.inference.model import load_model, read_card
@@ -128,7 +128,9 @@ def test_stopped_and_resumed_run_ends_with_the_weights_of_one_never_interrupted(
     assert_same_weights(weights(run, "last.safetensors"), weights(uninterrupted, "last.safetensors"))
     steps = [event for event in read_events(run / "events.jsonl") if isinstance(event, Step)]
     expected = [event for event in read_events(uninterrupted / "events.jsonl") if isinstance(event, Step)]
-    assert [(s.stage, s.epoch, s.step, s.losses) for s in steps] == [(s.stage, s.epoch, s.step, s.losses) for s in expected]
+    assert [(s.stage, s.epoch, s.step, s.losses) for s in steps] == [
+        (s.stage, s.epoch, s.step, s.losses) for s in expected
+    ]
 
 
 def test_a_file_named_stop_asks_the_run_to_stop(small: Cohort, tmp_path: Path) -> None:

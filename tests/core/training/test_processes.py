@@ -15,9 +15,7 @@ import torch
 
 from napari_myelin.core.inference.model import load_model
 
-FLAGS = (
-    "--preset demo --device cpu --threads 1 --maps 2 --discriminator-maps 2 --epochs 3 --validate-every 1 --quiet"
-).split()
+FLAGS = ["--preset", "demo", "--device", "cpu", "--threads", "1", "--maps", "2", "--discriminator-maps", "2", "--epochs", "3", "--validate-every", "1", "--quiet"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 

@@ -1,0 +1,97 @@
+"""The check of a cohort finds what would go wrong later, and says what to do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_myelin.core.data.check import check_cohort, check_subject, cohort_findings, grid_overlap, unit_problem
+from napari_myelin.core.data.cohort import Cohort
+from napari_myelin.core.data.subject import Subject
+from napari_myelin.core.data.volume import Volume
+
+FOUR = ("MTR", "FA", "RD", "AD")
+
+
+def said(subject: Subject, level: str) -> str:
+    return "; ".join(finding.text for finding in check_subject(subject, FOUR).findings if finding.level == level)
+
+
+def test_a_good_subject_has_no_finding_and_a_row_for_every_map(memory_subject: Subject) -> None:
+    report = check_subject(memory_subject, FOUR)
+    assert report.findings == []
+    rows = {row.role: row for row in report.maps}
+    assert set(rows) == set(memory_subject.files)
+    fa = memory_subject.volume("FA")
+    values = fa.array[fa.array != 0]
+    assert rows["FA"].shape == (20, 22, 18)
+    assert rows["FA"].spacing == pytest.approx(fa.spacing)
+    assert rows["FA"].orientation == "RAS"
+    assert (rows["FA"].low, rows["FA"].high) == (pytest.approx(values.min()), pytest.approx(values.max()))
+    assert rows["FA"].median == pytest.approx(np.median(values))
+
+
+@pytest.mark.parametrize(
+    ("role", "factor", "sentence"),
+    [
+        ("RD", 1e-3, "looks like mm2/s: multiply it by 1000"),
+        ("RD", 1e3, "divide it by 1000"),
+        ("MTR", 0.01, "a fraction? multiply it by 100"),
+        ("FA", 1000.0, "divide it by 1000"),
+        ("dvr", 0.0, "is zero everywhere"),
+    ],
+)
+def test_another_unit_is_recognised(memory_subject: Subject, role: str, factor: float, sentence: str) -> None:
+    volume = memory_subject.volume(role)
+    changed = memory_subject.with_files(**{role: Volume(volume.array * np.float32(factor), volume.affine)})
+    assert sentence in said(changed, "error")
+
+
+def test_missing_things_are_named_by_how_much_they_matter(memory_subject: Subject) -> None:
+    bare = Subject("x1", files={name: memory_subject.files[name] for name in ("MTR", "FA", "RD")})
+    assert "no AD map" in said(bare, "error")
+    assert "write MS or HC" in said(bare, "warning")
+    assert "it can be predicted, not trained on" in said(bare, "note")
+
+
+def test_other_grids_and_values_that_are_not_numbers_are_errors(memory_subject: Subject) -> None:
+    fa = memory_subject.volume("FA")
+    array = fa.array.copy()
+    array[0, 0, 0] = np.nan
+    assert "1 voxels of NaN" in said(memory_subject.with_files(FA=Volume(array, fa.affine)), "error")
+    far = fa.affine.copy()
+    far[0, 3] += 300
+    findings = said(memory_subject.with_files(FA=Volume(fa.array, far)), "error")
+    assert "another grid" in findings
+    assert "covers 0% of the subject's grid: is it the same person?" in findings
+
+
+def test_a_few_lesion_voxels_outside_the_brain_are_a_warning(memory_subject: Subject) -> None:
+    lesion = memory_subject.volume("lesion")
+    array = lesion.array.copy()
+    array[0, 0, 0] = True
+    assert "1 voxels of the lesion mask lie outside" in said(
+        memory_subject.with_files(lesion=Volume(array, lesion.affine)), "warning"
+    )
+
+
+def test_overlap_of_two_boxes_by_hand() -> None:
+    one = Volume(np.zeros((8, 8, 8)), np.eye(4))
+    half = np.eye(4)
+    half[0, 3] = 4
+    assert grid_overlap(one, one) == 1.0
+    assert grid_overlap(Volume(np.zeros((8, 8, 8)), half), one) == 0.5
+
+
+def test_units_of_unknown_maps_are_not_judged() -> None:
+    assert unit_problem("T1wT2wRatio", np.full(5, 1e6), "ratio") is None
+    assert unit_problem("MTR", np.zeros(5), "MTR map") is None
+
+
+def test_the_sample_and_the_phantom_pass(phantom_cohort: Cohort) -> None:
+    for report in check_cohort(phantom_cohort):
+        assert [finding for finding in report.findings if finding.level != "note"] == []
+    notes = [finding.text for finding in cohort_findings(phantom_cohort)]
+    assert notes == ["this cohort is simulated (phantom)"]
+    patients = Cohort(phantom_cohort.root, phantom_cohort.subjects[:2])
+    assert any("no group threshold" in finding.text for finding in cohort_findings(patients))
