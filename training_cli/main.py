@@ -64,19 +64,18 @@ def _run(command: str, words: list[str]) -> int:
         code: int = module.run(words)
         return code
     except MyelinError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = error.exit_code
+        code, sentence, trace = error.exit_code, f"error: {error}", traceback.format_exc()
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        code = 130
+        code, sentence, trace = 130, "stopped", traceback.format_exc()
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away (| head); nothing is left to say
         return 0
     except Exception as error:
-        print(f"error: {type(error).__name__}: {error} (a bug; --debug shows where)", file=sys.stderr)
-        code = 1
+        sentence = f"error: {type(error).__name__}: {error} (a bug; --debug shows where)"
+        code, trace = 1, traceback.format_exc()
+    print(sentence, file=sys.stderr)
     if "--debug" in words:
-        traceback.print_exc()
+        print(trace, file=sys.stderr)
     return code
 
 

@@ -15,12 +15,12 @@ import torch
 
 from napari_myelin.core.inference.model import load_model
 
-FLAGS = ["--preset", "demo", "--device", "cpu", "--threads", "1", "--maps", "2", "--discriminator-maps", "2", "--epochs", "3", "--validate-every", "1", "--quiet"]
+FLAGS = "--preset demo --device cpu --threads 1 --maps 2 --discriminator-maps 2 --epochs 3 --validate-every 1 --quiet"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def command(cohort: Path, run: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "training_cli.main", "fit", str(cohort), "--out", str(run), *FLAGS, *more]
+    return [sys.executable, "-m", "training_cli.main", "fit", str(cohort), "--out", str(run), *FLAGS.split(), *more]
 
 
 def steps(run: Path) -> int:
