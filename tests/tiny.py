@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from napari_myelin.core.options import Options, options_from, preset
+from napari_myelin.core.options import Options
+from napari_myelin.core.options_file import options_from, preset
 from napari_myelin.core.phantom.options import PhantomOptions
 
 PHANTOM = PhantomOptions(patients=3, controls=2, shape=(32, 40, 32), spacing=4.88, seed=3)

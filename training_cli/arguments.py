@@ -11,7 +11,8 @@ import tyro
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from napari_myelin.core.errors import UsageError
-from napari_myelin.core.options import OptionGroup, Options, explain, options_from, preset, read_options
+from napari_myelin.core.options import OptionGroup, Options
+from napari_myelin.core.options_file import explain, options_from, preset, read_options
 
 ArgumentsType = TypeVar("ArgumentsType", bound="CommonArguments")
 GroupType = TypeVar("GroupType", bound=OptionGroup)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from napari_myelin.core.events import Failed, Stopped, StopRequest
-from napari_myelin.core.options import Options, PredictionOptions, RuntimeOptions, options_from, preset
+from napari_myelin.core.options import Options, PredictionOptions, RuntimeOptions
+from napari_myelin.core.options_file import options_from, preset
 from napari_myelin.core.phantom.options import PhantomOptions
 from training_cli.arguments import CommonArguments, parse, validated, with_options
 from training_cli.evaluate import show

@@ -71,6 +71,14 @@ def to_device(network: NetworkType, device: torch.device) -> NetworkType:
     return network
 
 
+def any_rank(said: bool, fabric: Fabric) -> bool:
+    """Return whether any rank said so, the same answer on all of them: ranks must stop at the same step."""
+    if fabric.world_size == 1:
+        return said
+    flag = torch.tensor(float(said), device=fabric.device)
+    return bool(fabric.all_reduce(flag, reduce_op="sum") > 0)  # type: ignore[operator]
+
+
 def is_first_rank() -> bool:
     """Return whether this process is the one that writes and speaks, before or after launch."""
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", "0")))) == 0

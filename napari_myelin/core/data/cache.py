@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_myelin.core.data.check import refuse_unusable
 from napari_myelin.core.data.grid import Grid
 from napari_myelin.core.data.normalisation import Moments, Normalisation, normalisation
 from napari_myelin.core.data.subject import Subject
-from napari_myelin.core.data.volume import Volume, write_atomically
+from napari_myelin.core.data.usable import refuse_unusable
+from napari_myelin.core.data.volume import Volume, content_digest, write_atomically
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Progress
 
@@ -55,6 +55,7 @@ class CohortCache:
     ) -> None:
         self.folder, self.modalities, self.grid, self.resample = folder, tuple(modalities), grid, resample
         self.subjects = {subject.key: subject for subject in subjects}
+        self.digests: dict[str, str] = {}  # of each subject's measured DVR, once `build` has been there
         self._moments: dict[str, dict[str, tuple[Moments, Moments]]] = {}
 
     def build(self) -> Iterator[Progress]:
@@ -108,6 +109,7 @@ class CohortCache:
             return False
         if table.get("fingerprint") != fingerprint:
             return False
+        self.digests[key] = table["digest"]
         self._moments[key] = {
             name: (Moments(**whole), Moments(**brain)) for name, (whole, brain) in table["moments"].items()
         }
@@ -117,6 +119,7 @@ class CohortCache:
         refuse_unusable(subject, self.modalities, target=True, resample=self.resample)
         placement = self.grid.place(subject.reference(self.modalities), subject.brain(self.resample))
         names = (*self.modalities, "dvr")
+        self.digests[key] = content_digest(subject.volume("dvr", self.resample).array)
         stack = np.stack([placement.to_network(subject.volume(name, self.resample)) for name in names])
         regions = region_labels(subject, self.resample)
         on_grid = np.zeros(self.grid.shape, dtype=np.uint8)
@@ -134,6 +137,6 @@ class CohortCache:
             raise MyelinError(f"cannot write the cache {self.folder}: {error.strerror}; free some space") from error
         # last, because its presence says that the arrays are whole
         table = {name: [asdict(whole), asdict(brain)] for name, (whole, brain) in moments.items()}
-        text = json.dumps({"fingerprint": fingerprint, "moments": table})
+        text = json.dumps({"fingerprint": fingerprint, "digest": self.digests[key], "moments": table})
         write_atomically(self.folder / f"{key}.json", text.encode())
         self._moments[key] = moments

@@ -10,21 +10,11 @@ import numpy as np
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import FREE, MASKS, Subject, in_words
+from napari_myelin.core.data.usable import empty_problem, lesion_problem, unit_problem
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 
 Level = Literal["error", "warning", "note"]
-
-# smallest and largest median inside the brain that the unit allows, and what to do below and above
-UNITS: dict[str, tuple[str, float, float, str, str]] = {
-    "MTR": ("%, 0 to 100", 2.0, 100.0, "a fraction? multiply it by 100", "divide it by 10 or 100"),
-    "FA": ("none, 0 to 1", 0.01, 1.0, "is it an FA map?", "divide it by 1000 if it is stored as integers"),
-    "RD": ("10^-3 mm2/s", 0.05, 6.0, "it looks like mm2/s: multiply it by 1000", "10^-6 mm2/s? divide it by 1000"),
-    "AD": ("10^-3 mm2/s", 0.05, 6.0, "it looks like mm2/s: multiply it by 1000", "10^-6 mm2/s? divide it by 1000"),
-    "dvr": ("none (ratio)", 0.1, 10.0, "is it a DVR map?", "is it a DVR map, or uptake in Bq/ml?"),
-}
-UNITS["MD"] = UNITS["RD"]
-OUTSIDE = 0.5  # share of a lesion mask outside the brain from which it cannot be this subject's
 
 
 @dataclass(frozen=True)
@@ -57,76 +47,6 @@ class SubjectReport:
     group: str | None
     maps: list[MapSummary] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-
-
-def unit_problem(name: str, array: np.ndarray, where: str) -> str | None:
-    """Return a sentence if a map's values cannot be in the unit that the engine expects, else None.
-
-    Parameters
-    ----------
-    name
-        Modality or ``dvr``; others have no known unit.
-    array
-        The map; its voxels that are not 0 are looked at.
-    where
-        What to call the map.
-    """
-    if name not in UNITS:
-        return None
-    values = array[(array != 0) & np.isfinite(array)]
-    if values.size == 0:
-        return None
-    unit, low, high, below, above = UNITS[name]
-    median = float(np.median(values))
-    if low <= median <= high:
-        return None
-    return f"the {where} has a median of {median:.3g}, expected {unit}: {below if median < low else above}"
-
-
-def empty_problem(array: np.ndarray, where: str) -> str | None:
-    """Return a sentence if a map is zero everywhere, else None."""
-    return None if array.any() else f"the {where} is zero everywhere: export it again"
-
-
-def lesion_problem(lesion: np.ndarray, brain: np.ndarray, where: str) -> str | None:
-    """Return a sentence if most of a lesion mask lies outside the brain, else None."""
-    voxels = int(lesion.sum())
-    outside = int((lesion & ~brain).sum())
-    if voxels == 0 or outside <= OUTSIDE * voxels:
-        return None
-    return f"{outside / voxels:.0%} of the {where} lies outside the brain: is it this subject's, on this grid?"
-
-
-def refuse_unusable(subject: Subject, modalities: Sequence[str], *, target: bool, resample: bool = False) -> None:
-    """Raise where a subject's values cannot be right, though they can be read.
-
-    Parameters
-    ----------
-    subject
-        Whose maps are looked at.
-    modalities
-        That are needed.
-    target
-        Whether the measured DVR is needed too.
-    resample
-        As for `Subject.volume`.
-
-    Raises
-    ------
-    MyelinError
-        A map is zero everywhere or in another unit, or the lesions lie outside the brain; and as `Subject.volume`.
-    """
-    for name in (*modalities, *(("dvr",) if target else ())):
-        where = f"{in_words(name)} of {subject.key}"
-        array = subject.volume(name, resample).array
-        problem = empty_problem(array, where) or unit_problem(name, array, where)
-        if problem:
-            raise MyelinError(problem)
-    if subject.has("lesion"):
-        lesion, brain = subject.volume("lesion", resample), subject.brain(resample)
-        problem = lesion_problem(lesion.array, brain.array, f"lesion mask of {subject.key}")
-        if problem:
-            raise MyelinError(problem)
 
 
 def check_subject(subject: Subject, modalities: Sequence[str]) -> SubjectReport:

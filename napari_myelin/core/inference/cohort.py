@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
-from napari_myelin.core.data.check import refuse_unusable
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import Subject
+from napari_myelin.core.data.usable import refuse_unusable
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.demyelination import Threshold
 from napari_myelin.core.events import Event, Progress, Saved, Skipped, Stopped, StopRequest

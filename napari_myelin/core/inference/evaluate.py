@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import Subject
-from napari_myelin.core.data.volume import Volume, read_volume
+from napari_myelin.core.data.volume import Volume, content_digest, read_volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.baselines import LinearBaseline
 from napari_myelin.core.evaluation.demyelination import Threshold
@@ -61,11 +61,13 @@ def evaluate_cohort(
     subjects = [subject for subject in cohort.subjects if made.path(subject, "dvr-predicted").exists()]
     if not subjects:
         raise MyelinError(f"{predictions} holds no prediction of a subject of {cohort.root}: predict this cohort first")
-    warnings = leakage(made, subjects)
     scores: list[Score] = []
+    digests: dict[str, str] = {}
     for number, subject in enumerate(subjects):
         try:
-            scores.extend(_scores(made, subject, threshold, resample))
+            truth = _truth(subject, threshold, resample)
+            scores.extend(_scores(made, truth, resample))
+            digests[subject.key] = content_digest(truth.dvr)
         except MyelinError as error:
             yield Skipped(subject.key, str(error))
         yield Progress("evaluating", number + 1, len(subjects), subject.key)
@@ -77,29 +79,47 @@ def evaluate_cohort(
         models=[card.uid for card in made.cards],
         threshold=None if threshold is None else threshold.to_dict(),
         phantom=cohort.phantom,
-        warnings=warnings,
+        warnings=leakage(made, digests),
     )
     for path in write_evaluation(evaluation, out):
         yield Saved("table", str(path))
 
 
-def leakage(made: Predictions, subjects: list[Subject]) -> list[str]:
-    """Return a sentence if a model was trained on subjects that it is evaluated on, or chosen by them."""
-    seen = {key for card in made.cards for key in card.training.subjects}
-    chosen = {key for card in made.cards for key in card.training.validation}
+def leakage(made: Predictions, digests: Mapping[str, str]) -> list[str]:
+    """Return a sentence if a model was trained on subjects that it is evaluated on, or chosen by them.
+
+    Parameters
+    ----------
+    made
+        Predictions, with the cards of their models.
+    digests
+        `content_digest` of the measured DVR of each evaluated subject. Maps are compared and not ids, which two
+        cohorts may share.
+    """
     sentences = []
-    for known, what in ((seen, "was trained on"), (chosen, "was chosen by its error on")):
-        both = [subject.key for subject in subjects if subject.key in known]
+    for what, of in (("was trained on", "subjects"), ("was chosen by its error on", "validation")):
+        known = {
+            card.training.digests[key]
+            for card in made.cards
+            for key in getattr(card.training, of)
+            if key in card.training.digests
+        }
+        both = [key for key, digest in digests.items() if digest in known]
         if both:
             sentences.append(f"the model {what} {', '.join(both)}: their scores say little about new subjects")
     return sentences
 
 
-def _scores(made: Predictions, subject: Subject, threshold: Threshold | None, resample: bool) -> Iterator[Score]:
+def _truth(subject: Subject, threshold: Threshold | None, resample: bool) -> Truth:
     if not subject.has("dvr"):
         raise MyelinError(f"{subject.key} has no measured DVR")
+    on_grid = None if threshold is None else threshold.on(subject, subject.volume("dvr", resample))
+    return Truth.of(subject, on_grid, resample)
+
+
+def _scores(made: Predictions, truth: Truth, resample: bool) -> Iterator[Score]:
+    subject = truth.subject
     reference = subject.volume("dvr", resample)
-    truth = Truth.of(subject, None if threshold is None else threshold.on(subject, reference), resample)
     yield score(truth, _read(made, subject, "dvr-predicted", reference), "predicted")
     if any(card.stages > 1 for card in made.cards) and made.path(subject, "dvr-sketch").exists():
         yield score(truth, _read(made, subject, "dvr-sketch", reference), "sketch")

@@ -12,7 +12,7 @@ import numpy as np
 
 import napari_myelin
 from napari_myelin.core.data.bids import bids_path, sidecar, write_description, write_json
-from napari_myelin.core.data.cohort import SPATIAL_REFERENCE
+from napari_myelin.core.data.export import SPATIAL_REFERENCE
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume, read_volume, write_atomically, write_volume
 from napari_myelin.core.errors import MyelinError

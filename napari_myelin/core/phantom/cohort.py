@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_myelin.core.data.bids import bids_path, sidecar, write_description, write_json
-from napari_myelin.core.data.cohort import SPATIAL_REFERENCE, write_participants
+from napari_myelin.core.data.export import SPATIAL_REFERENCE, write_participants
 from napari_myelin.core.data.subject import Group, Subject
 from napari_myelin.core.data.transform import PointTransform, write_transform
 from napari_myelin.core.data.volume import Volume, write_atomically, write_volume

@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import gc
+import math
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.events import Failed
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import free_memory, out_of_memory, resolve_device
 from napari_myelin.core.training.memory import training_bytes, what_fits
+from napari_myelin.core.training.stage import Position
 
 
 class DivergedError(MyelinError):
     """A loss term is no longer finite."""
+
+
+def finite(losses: Mapping[str, Tensor], stage: str, position: Position) -> dict[str, float]:
+    """Return a step's loss terms as numbers, copied from the device at once.
+
+    Raises
+    ------
+    DivergedError
+        If one of them is NaN or infinite.
+    """
+    values = torch.stack([losses[name].float() for name in losses]).tolist()
+    for name, value in zip(losses, values, strict=True):
+        if not math.isfinite(value):
+            raise DivergedError(
+                f'the loss term "{name}" became {value} in stage {stage}, epoch {position.epoch + 1}, '
+                f"step {position.step + 1}; the state saved before it is kept"
+            )
+    return dict(zip(losses, values, strict=True))
 
 
 def describe(error: Exception, options: Options, shape: Sequence[int] | None) -> Failed:

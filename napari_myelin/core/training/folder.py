@@ -7,7 +7,8 @@ from typing import Any
 
 from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.errors import MyelinError, UsageError
-from napari_myelin.core.options import Options, read_options, to_toml
+from napari_myelin.core.options import Options
+from napari_myelin.core.options_file import read_options, to_toml
 from napari_myelin.core.runtime import is_first_rank
 from napari_myelin.core.training.state import load_state
 

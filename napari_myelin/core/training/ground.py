@@ -17,7 +17,8 @@ from napari_myelin.core.data.normalisation import Normalisation
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.baselines import LinearBaseline, LinearFit
-from napari_myelin.core.evaluation.demyelination import Threshold, global_threshold, template_threshold
+from napari_myelin.core.evaluation.controls import global_threshold, template_threshold
+from napari_myelin.core.evaluation.demyelination import Threshold
 from napari_myelin.core.events import Progress
 from napari_myelin.core.options import DataOptions, Options
 from napari_myelin.core.training.split import hold_out

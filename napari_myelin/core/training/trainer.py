@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric import Fabric
 
 from napari_myelin.core.data.cohort import Cohort
@@ -18,8 +16,8 @@ from napari_myelin.core.events import Epoch, Event, Finished, Preview, Saved, St
 from napari_myelin.core.inference.model import Model, save_model
 from napari_myelin.core.networks.build import build_cascade
 from napari_myelin.core.options import Options
-from napari_myelin.core.runtime import derive_seed, is_first_rank, launch, to_device
-from napari_myelin.core.training.failure import DivergedError
+from napari_myelin.core.runtime import any_rank, derive_seed, is_first_rank, launch, to_device
+from napari_myelin.core.training.failure import finite
 from napari_myelin.core.training.folder import LAST, MODEL, PREVIEW, STATE, open_run
 from napari_myelin.core.training.ground import Ground, open_ground, prepare
 from napari_myelin.core.training.product import make_model
@@ -148,7 +146,7 @@ class Trainer:
         batches = epoch_order(self.keys, position, self.options)
         rank, world = self.fabric.global_rank, self.fabric.world_size
         while position.step < len(batches):
-            if self._asked_to_stop():
+            if any_rank(bool(self.stop), self.fabric):
                 yield self._save(nets)
                 self._write_model(LAST)
                 yield Stopped(self.names[position.stage], position.epoch + 1, position.step)
@@ -156,7 +154,7 @@ class Trainer:
             before = time.monotonic()
             mine = batches[position.step][rank::world]
             samples = [make_sample(self.ground, self.cascade, key, position, self.options) for key in mine]
-            losses = self._read(train_step(nets, samples, self.fabric))
+            losses = finite(train_step(nets, samples, self.fabric), self.names[position.stage], position)
             position.step += 1
             position.steps_done += 1
             for name, value in losses.items():
@@ -164,25 +162,6 @@ class Trainer:
             seconds = time.monotonic() - before
             yield Step(self.names[position.stage], position.epoch + 1, position.step, losses, seconds)
         return False
-
-    def _read(self, losses: dict[str, torch.Tensor]) -> dict[str, float]:
-        # one copy from the device for all terms
-        values = torch.stack([losses[name].float() for name in losses]).tolist()
-        for name, value in zip(losses, values, strict=True):
-            if not math.isfinite(value):
-                position = self.position
-                raise DivergedError(
-                    f'the loss term "{name}" became {value} in stage {self.names[position.stage]}, epoch '
-                    f"{position.epoch + 1}, step {position.step + 1}; the state saved before it is kept"
-                )
-        return dict(zip(losses, values, strict=True))
-
-    def _asked_to_stop(self) -> bool:
-        asked = bool(self.stop)
-        if self.fabric.world_size > 1:  # all ranks stop at the same step
-            flag = torch.tensor(float(asked), device=self.fabric.device)
-            asked = bool(self.fabric.all_reduce(flag, reduce_op="sum") > 0)  # type: ignore[operator]
-        return asked
 
     def _end_epoch(self, nets: StageNets) -> Iterator[Event]:
         position, training = self.position, self.options.training

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_myelin.core.data.check import check_cohort, check_subject, cohort_findings, grid_overlap, unit_problem
+from napari_myelin.core.data.check import check_cohort, check_subject, cohort_findings, grid_overlap
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import Subject
+from napari_myelin.core.data.usable import unit_problem
 from napari_myelin.core.data.volume import Volume
 
 FOUR = ("MTR", "FA", "RD", "AD")

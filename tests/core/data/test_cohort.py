@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from napari_myelin.core.data.bids import bids_path, find_files
-from napari_myelin.core.data.cohort import Cohort, open_cohort, write_folder, write_table
+from napari_myelin.core.data.cohort import Cohort, open_cohort
+from napari_myelin.core.data.export import write_folder, write_table
 from napari_myelin.core.data.samples import sample_folder
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume, write_volume

@@ -12,16 +12,8 @@ from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.transform import PointTransform, write_transform
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.core.evaluation.demyelination import (
-    TEMPLATE_AFFINE,
-    TEMPLATE_SHAPE,
-    Threshold,
-    agreement,
-    classify,
-    global_threshold,
-    lesion_table,
-    template_threshold,
-)
+from napari_myelin.core.evaluation.controls import TEMPLATE_AFFINE, TEMPLATE_SHAPE, global_threshold, template_threshold
+from napari_myelin.core.evaluation.demyelination import Threshold, agreement, classify, lesion_table
 
 
 def test_global_threshold_is_mean_minus_k_sd_over_all_controls_white_matter() -> None:

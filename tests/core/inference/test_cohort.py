@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from napari_myelin.core.data.cohort import Cohort
+from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume, read_volume, write_volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.demyelination import lesion_table
@@ -156,6 +157,20 @@ def test_evaluation_warns_of_subjects_that_the_model_was_trained_on(
     trained, chosen = read_evaluation(tmp_path / "e").warnings
     assert all(key in trained for key in model.card.training.subjects)
     assert all(key in chosen for key in model.card.training.validation)
+
+
+def test_leakage_is_told_by_the_maps_and_not_by_the_ids(model: Model, phantom_cohort: Cohort, tmp_path: Path) -> None:
+    key = model.card.training.subjects[0]
+    known = phantom_cohort.select([key]).subjects[0]
+    true = known.volume("dvr")
+    renamed = Subject("somebody", None, known.group, known.age, known.sex, known.files)
+    files = {**known.files, "dvr": Volume(true.array * np.float32(1.01), true.affine)}
+    other = Subject(known.name, None, known.group, known.age, known.sex, files)
+    cohort = Cohort(phantom_cohort.root, (renamed, other))
+    run(model, cohort, tmp_path / "p")
+    list(evaluate_cohort(tmp_path / "p", cohort, tmp_path / "e"))
+    (warning,) = read_evaluation(tmp_path / "e").warnings
+    assert "was trained on sub-somebody:" in warning
 
 
 def test_evaluation_without_predictions_or_truth_says_so(model: Model, phantom_cohort: Cohort, tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ from napari_myelin.core.events import (
 )
 from napari_myelin.core.inference.model import load_model, read_card
 from napari_myelin.core.inference.predict import Prediction
-from napari_myelin.core.options import Options, options_from
+from napari_myelin.core.options import Options
+from napari_myelin.core.options_file import options_from
 from napari_myelin.core.training import trainer, validate
 from napari_myelin.core.training.fit import fit
 
