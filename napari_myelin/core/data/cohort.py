@@ -7,7 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -45,12 +45,15 @@ class Cohort:
         What was read leniently, in sentences.
     phantom
         Whether it is simulated.
+    name
+        Of the dataset, as its description says; empty where nothing does.
     """
 
     root: Path
     subjects: tuple[Subject, ...]
     notes: tuple[str, ...] = ()
     phantom: bool = False
+    name: str = ""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -77,7 +80,7 @@ class Cohort:
             if key not in known:
                 raise UsageError(f'there is no subject "{key}" in {self.root}{nearest(key, known)}')
         chosen = (s for s in self.subjects if s.key in wanted or f"sub-{s.name}" in wanted)
-        return Cohort(self.root, tuple(chosen), self.notes, self.phantom)
+        return replace(self, subjects=tuple(chosen))
 
 
 def open_cohort(path: Path) -> Cohort:
@@ -123,7 +126,7 @@ def read_folder(folder: Path) -> Cohort:
             session = place.name.removeprefix("ses-") if sessions else None
             if files:
                 subjects.append(_subject(name, session, person, files))
-    return Cohort(folder, tuple(subjects), tuple(notes), _is_phantom(folder))
+    return Cohort(folder, tuple(subjects), tuple(notes), *_description(folder))
 
 
 def read_table(table: Path) -> Cohort:
@@ -146,7 +149,7 @@ def read_table(table: Path) -> Cohort:
                 # exactly as written: a modality may be called T1w, and the image to look at t1w
                 files["dvr" if column == "DVR" else column] = table.parent / cell
         subjects.append(_subject(row["subject"].removeprefix("sub-"), row.get("session"), row, files))
-    return Cohort(table, tuple(subjects), (), _is_phantom(table.parent))
+    return Cohort(table, tuple(subjects), (), *_description(table.parent))
 
 
 def _rows(table: Path) -> list[dict[str, str]]:
@@ -184,9 +187,11 @@ def _subject(name: str, session: str | None, person: dict[str, str], files: Mapp
     return Subject(name, session, group, None if math.isnan(age) else age, value("sex"), files)
 
 
-def _is_phantom(folder: Path) -> bool:
+def _description(folder: Path) -> tuple[bool, str]:
+    """Return whether a dataset is simulated, and its name."""
     try:
         table = json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
-        return any(PHANTOM in str(each.get("Name", "")).lower() for each in table.get("GeneratedBy", []))
+        makers = [str(each.get("Name", "")).lower() for each in table.get("GeneratedBy", [])]
+        return any(PHANTOM in maker for maker in makers), str(table.get("Name", ""))
     except (OSError, ValueError, AttributeError):
-        return False
+        return False, ""

@@ -79,35 +79,38 @@ def evaluate_cohort(
         models=[card.uid for card in made.cards],
         threshold=None if threshold is None else threshold.to_dict(),
         phantom=cohort.phantom,
-        warnings=leakage(made, digests),
+        warnings=leakage(made, cohort.name, digests),
     )
     for path in write_evaluation(evaluation, out):
         yield Saved("table", str(path))
 
 
-def leakage(made: Predictions, digests: Mapping[str, str]) -> list[str]:
+def leakage(made: Predictions, cohort: str, digests: Mapping[str, str]) -> list[str]:
     """Return a sentence if a model was trained on subjects that it is evaluated on, or chosen by them.
+
+    A subject is known by its measured map, whatever it is called now; by its id where the dataset is the same, or
+    nothing says which it is. Two datasets may well share ``sub-01``.
 
     Parameters
     ----------
     made
         Predictions, with the cards of their models.
+    cohort
+        Name of the evaluated dataset, or empty.
     digests
-        `content_digest` of the measured DVR of each evaluated subject. Maps are compared and not ids, which two
-        cohorts may share.
+        `content_digest` of the measured DVR of each evaluated subject.
     """
-    sentences = []
-    for what, of in (("was trained on", "subjects"), ("was chosen by its error on", "validation")):
-        known = {
-            card.training.digests[key]
-            for card in made.cards
-            for key in getattr(card.training, of)
-            if key in card.training.digests
-        }
-        both = [key for key, digest in digests.items() if digest in known]
-        if both:
-            sentences.append(f"the model {what} {', '.join(both)}: their scores say little about new subjects")
-    return sentences
+    trained, chosen = set[str](), set[str]()
+    for summary in (card.training for card in made.cards):
+        other = bool(cohort and summary.cohort and cohort != summary.cohort)
+        for known, keys in ((trained, summary.subjects), (chosen, summary.validation)):
+            seen = {summary.digests.get(key) for key in keys}
+            known |= {key for key, digest in digests.items() if digest in seen or (key in keys and not other)}
+    return [
+        f"the model {what} {', '.join(sorted(known))}: their scores say little about new subjects"
+        for what, known in (("was trained on", trained), ("was chosen by its error on", chosen))
+        if known
+    ]
 
 
 def _truth(subject: Subject, threshold: Threshold | None, resample: bool) -> Truth:

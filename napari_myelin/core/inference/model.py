@@ -45,6 +45,7 @@ class TrainingSummary(BaseModel):
     subjects: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
     digests: dict[str, str] = {}  # of each one's measured DVR: ids repeat from cohort to cohort
+    cohort: str = ""  # the dataset's name
     controls: int = 0
     phantom: bool = False
     stages: tuple[str, ...] = ()

@@ -33,6 +33,7 @@ class Ground:
     grid: Grid
     cache: CohortCache
     phantom: bool = False
+    cohort: str = ""
     notes: list[str] = field(default_factory=list)
     normalisation: Normalisation | None = None
     linear: LinearBaseline | None = None
@@ -82,7 +83,7 @@ def open_ground(cohort: Cohort, options: Options, run: Path) -> Ground:
         notes.append("no subject is held out: training goes on without validation, and the last weights are kept")
     grid = network_grid(training, options)
     cache = CohortCache(run / "cache", subjects, options.data.modalities, grid, resample=options.data.resample)
-    return Ground(training, validation, grid, cache, phantom=cohort.phantom, notes=notes)
+    return Ground(training, validation, grid, cache, phantom=cohort.phantom, cohort=cohort.name, notes=notes)
 
 
 def network_grid(training: list[Subject], options: Options) -> Grid:

@@ -49,6 +49,7 @@ def make_model(
     summary = TrainingSummary(
         subjects=tuple(subject.key for subject in ground.training),
         validation=tuple(subject.key for subject in ground.validation),
+        cohort=ground.cohort,
         digests=dict(ground.cache.digests),
         controls=len(ground.controls),
         phantom=ground.phantom,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 
 from napari_myelin.core.data.cohort import Cohort
-from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume, read_volume, write_volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.demyelination import lesion_table
@@ -159,18 +159,26 @@ def test_evaluation_warns_of_subjects_that_the_model_was_trained_on(
     assert all(key in chosen for key in model.card.training.validation)
 
 
-def test_leakage_is_told_by_the_maps_and_not_by_the_ids(model: Model, phantom_cohort: Cohort, tmp_path: Path) -> None:
+def test_leakage_is_told_by_the_maps_and_by_the_ids_of_the_same_dataset(
+    model: Model, phantom_cohort: Cohort, tmp_path: Path
+) -> None:
     key = model.card.training.subjects[0]
     known = phantom_cohort.select([key]).subjects[0]
     true = known.volume("dvr")
-    renamed = Subject("somebody", None, known.group, known.age, known.sex, known.files)
-    files = {**known.files, "dvr": Volume(true.array * np.float32(1.01), true.affine)}
-    other = Subject(known.name, None, known.group, known.age, known.sex, files)
-    cohort = Cohort(phantom_cohort.root, (renamed, other))
-    run(model, cohort, tmp_path / "p")
-    list(evaluate_cohort(tmp_path / "p", cohort, tmp_path / "e"))
-    (warning,) = read_evaluation(tmp_path / "e").warnings
-    assert "was trained on sub-somebody:" in warning
+    renamed = replace(known, name="somebody")
+    changed = replace(known, files={**known.files, "dvr": Volume(true.array * np.float32(1.01), true.affine)})
+    for name, leaked in (
+        (phantom_cohort.name, f"sub-somebody, {key}"),
+        ("", f"sub-somebody, {key}"),
+        ("other", "sub-somebody"),
+    ):
+        cohort = replace(phantom_cohort, subjects=(renamed, changed), name=name)
+        run(model, cohort, tmp_path / f"p{name}")
+        list(evaluate_cohort(tmp_path / f"p{name}", cohort, tmp_path / f"e{name}"))
+        (warning,) = read_evaluation(tmp_path / f"e{name}").warnings
+        assert set(warning.split(":")[0].removeprefix("the model was trained on ").split(", ")) == set(
+            leaked.split(", ")
+        )
 
 
 def test_evaluation_without_predictions_or_truth_says_so(model: Model, phantom_cohort: Cohort, tmp_path: Path) -> None:
