@@ -1,0 +1,84 @@
+"""Seeds, noise, devices: randomness that depends on nothing but its seed and key."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_myelin.core.errors import MyelinError, UsageError
+from napari_myelin.core.options import RuntimeOptions
+from napari_myelin.core.runtime import (
+    derive_seed,
+    fill_noise,
+    free_memory,
+    launch,
+    out_of_memory,
+    resolve_device,
+    seeded,
+    to_device,
+)
+
+
+def test_a_derived_seed_depends_on_seed_and_key_and_never_changes() -> None:
+    # written down, so that models trained with older versions can be trained again
+    assert derive_seed(0, "weights") == 1042513217767021
+    keys = [(), ("a",), ("a", 1), ("a", 2), ("b", 1), (1, 1), (11,)]
+    assert len({derive_seed(seed, *key) for seed in (0, 1) for key in keys}) == 2 * len(keys)
+
+
+def test_noise_is_standard_normal_one_channel_and_the_seeds_own() -> None:
+    mri = torch.zeros(2, 4, 16, 24, 16)
+    noise = fill_noise(mri, 3, "noise", "sub-01")
+    assert noise.shape == (2, 1, 16, 24, 16)
+    assert float(noise.mean()) == pytest.approx(0, abs=0.03)
+    assert float(noise.std()) == pytest.approx(1, abs=0.03)
+    torch.testing.assert_close(fill_noise(mri, 3, "noise", "sub-01"), noise, rtol=0, atol=0)
+    assert not torch.equal(fill_noise(mri, 3, "noise", "sub-02"), noise)
+
+
+def test_a_seeded_block_leaves_the_outer_stream_untouched() -> None:
+    torch.manual_seed(1)
+    outer = torch.rand(4)
+    torch.manual_seed(1)
+    with seeded(torch.device("cpu"), 5, "dropout"):
+        first = torch.rand(4)
+    torch.testing.assert_close(torch.rand(4), outer, rtol=0, atol=0)
+    with seeded(torch.device("cpu"), 5, "dropout"):
+        torch.testing.assert_close(torch.rand(4), first, rtol=0, atol=0)
+
+
+def test_a_network_goes_to_the_device_in_channels_last_memory_with_its_values() -> None:
+    network = torch.nn.Conv3d(2, 3, 3)
+    before = network.weight.detach().clone()
+    to_device(network, torch.device("cpu"))
+    assert network.weight.is_contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(network.weight.detach(), before, rtol=0, atol=0)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_device_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(MyelinError, match='device "cuda" is not available here: choose one of cpu'):
+        resolve_device("cuda")
+
+
+def test_half_precision_on_the_cpu_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"16-mixed.*needs a GPU"):
+        launch(RuntimeOptions(device="cpu", precision="16-mixed"))
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 byte"), True),
+        (RuntimeError("size mismatch"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_running_out_of_memory_is_known_however_it_is_said(error: Exception, answer: bool) -> None:
+    assert out_of_memory(error) is answer
+
+
+def test_free_memory_is_some_bytes_of_this_machine() -> None:
+    assert 0 <= free_memory(torch.device("cpu")) < 2**50
