@@ -114,9 +114,10 @@ class Output:
 
     def _started(self, event: Started) -> None:
         held = f"{len(event.validation)} held out" if event.validation else "none held out"
+        epochs = f"{event.epochs} epoch{'' if event.epochs == 1 else 's'} each"
         self.say(
             f"{'resumed' if event.resumed else 'training'} on {len(event.training)} subjects ({held}), "
-            f"{' then '.join(event.stages)}, {event.epochs} epochs each, on {event.device}"
+            f"{' then '.join(event.stages)}, {epochs}, on {event.device}"
         )
         for note in event.notes:
             self.warn(note)

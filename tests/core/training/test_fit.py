@@ -1,30 +1,26 @@
-"""A run: what it says, what it leaves, how it stops, fails and goes on."""
+"""A run: what it says, what it leaves, and what every option set trains."""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from runs import kinds, weights
 from tiny import tiny_options
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.events import (
     Epoch,
-    Event,
-    Failed,
     Finished,
     Preview,
     Saved,
     Started,
     Step,
-    Stopped,
-    StopRequest,
     read_events,
 )
 from napari_myelin.core.inference.model import load_model, read_card
@@ -33,34 +29,6 @@ from napari_myelin.core.options import Options
 from napari_myelin.core.options_file import options_from
 from napari_myelin.core.training import trainer, validate
 from napari_myelin.core.training.fit import fit
-
-
-def weights(run: Path, name: str = "model.safetensors") -> dict[str, torch.Tensor]:
-    return load_model(run / name).network.state_dict()
-
-
-def assert_same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for name in one:
-        assert torch.equal(one[name], other[name]), name
-
-
-def kinds(events: list[Event]) -> list[str]:
-    return [event.kind for event in events]
-
-
-@pytest.fixture(scope="module")
-def small(phantom_cohort: Cohort) -> Cohort:
-    """Two patients and a control: two train, one is held out."""
-    return phantom_cohort.select(["01", "02", "04"])
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(small: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("uninterrupted") / "run"
-    events = list(fit(small, tiny_options(epochs=2), run))
-    assert isinstance(events[-1], Finished), events[-1]
-    return run
 
 
 def test_events_tell_the_whole_run_and_are_recorded(small: Cohort, tmp_path: Path) -> None:
@@ -108,65 +76,6 @@ def test_validation_calls_the_predict_that_users_call(
     events = list(fit(small, tiny_options(), tmp_path / "run"))
     started = next(event for event in events if isinstance(event, Started))
     assert asked == started.validation * 2  # once a stage
-
-
-def test_stopped_and_resumed_run_ends_with_the_weights_of_one_never_interrupted(
-    small: Cohort, tmp_path: Path, uninterrupted: Path
-) -> None:
-    run, options = tmp_path / "run", tiny_options(epochs=2)
-    for stop_after in (1, 2, 3):
-        stop, done = StopRequest(), 0
-        events = []
-        for event in fit(small, options, run, stop=stop, resume=run.exists()):
-            events.append(event)
-            done += isinstance(event, Step)
-            if done == stop_after:
-                stop.request()
-        assert isinstance(events[-1], Stopped)
-    events = list(fit(small, options, run, resume=True))
-    assert isinstance(events[-1], Finished)
-    assert_same_weights(weights(run), weights(uninterrupted))
-    assert_same_weights(weights(run, "last.safetensors"), weights(uninterrupted, "last.safetensors"))
-    steps = [event for event in read_events(run / "events.jsonl") if isinstance(event, Step)]
-    expected = [event for event in read_events(uninterrupted / "events.jsonl") if isinstance(event, Step)]
-    assert [(s.stage, s.epoch, s.step, s.losses) for s in steps] == [
-        (s.stage, s.epoch, s.step, s.losses) for s in expected
-    ]
-
-
-def test_a_file_named_stop_asks_the_run_to_stop(small: Cohort, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    events = []
-    for event in fit(small, tiny_options(), run):
-        events.append(event)
-        if isinstance(event, Step):
-            (run / "stop").touch()
-    assert isinstance(events[-1], Stopped)
-    assert isinstance(list(fit(small, tiny_options(), run, resume=True))[-1], Finished)
-
-
-def test_a_truncated_state_is_passed_over_for_the_one_before(
-    small: Cohort, tmp_path: Path, uninterrupted: Path
-) -> None:
-    run, options = tmp_path / "run", tiny_options(epochs=2)
-    stop, done = StopRequest(), 0
-    for event in fit(small, options, run, stop=stop):
-        done += isinstance(event, Step)
-        if done == 5:  # past the first stage's epochs, so that two states are there
-            stop.request()
-    newest = sorted((run / "state").glob("*.pt"))[-1]
-    assert len(list((run / "state").glob("*.pt"))) == 2
-    newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
-    events = list(fit(small, options, run, resume=True))
-    assert isinstance(events[-1], Finished)
-    assert_same_weights(weights(run), weights(uninterrupted))
-
-
-def test_resuming_a_finished_run_says_so_again_and_trains_nothing(small: Cohort, uninterrupted: Path) -> None:
-    before = (uninterrupted / "model.safetensors").read_bytes()
-    events = list(fit(small, tiny_options(epochs=2), uninterrupted, resume=True))
-    assert kinds(events) == ["finished"]
-    assert (uninterrupted / "model.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize("select", ["best", "last"])
@@ -231,147 +140,6 @@ def test_a_single_subject_trains_without_validation_and_without_a_threshold_and_
     model = load_model(tmp_path / "run" / "model.safetensors")
     assert model.threshold is None
     assert model.card.training.validation_mse is None
-
-
-def only(events: Iterator[Event]) -> Failed:
-    last = list(events)[-1]
-    assert isinstance(last, Failed), last
-    return last
-
-
-def without(cohort: Cohort, role: str) -> Cohort:
-    subjects = (
-        Subject(s.name, s.session, s.group, files={name: file for name, file in s.files.items() if name != role})
-        for s in cohort.subjects
-    )
-    return Cohort(cohort.root, tuple(subjects))
-
-
-def test_a_cohort_without_any_target_cannot_train(small: Cohort, tmp_path: Path) -> None:
-    failed = only(fit(without(small, "dvr"), tiny_options(), tmp_path / "run"))
-    assert "no subject of" in failed.cause
-    assert "no measured DVR" in failed.cause
-
-
-def test_an_existing_run_is_not_written_over(small: Cohort, uninterrupted: Path) -> None:
-    before = (uninterrupted / "events.jsonl").read_bytes()
-    assert "holds a run already: pass --resume" in only(fit(small, tiny_options(epochs=2), uninterrupted)).cause
-    assert (uninterrupted / "events.jsonl").read_bytes() == before
-
-
-def test_resuming_with_other_options_or_subjects_is_refused(small: Cohort, tmp_path: Path) -> None:
-    run, stop = tmp_path / "run", StopRequest()
-    for event in fit(small, tiny_options(), run, stop=stop):
-        if isinstance(event, Step):
-            stop.request()
-    changed = options_from({"network": {"maps": 4}}, tiny_options())
-    failed = only(fit(small, changed, run, resume=True))
-    assert failed.usage
-    assert "network.maps = 2, now it is 4" in failed.cause
-    other = Cohort(small.root, small.subjects[:2])
-    assert "is not the one this run trained on" in only(fit(other, tiny_options(), run, resume=True)).cause
-    assert "no run in" in only(fit(small, tiny_options(), tmp_path / "nowhere", resume=True)).cause
-    assert isinstance(list(fit(small, tiny_options(), run, resume=True))[-1], Finished)
-
-
-def test_a_run_folder_that_cannot_be_made_is_one_sentence(small: Cohort, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    failed = only(fit(small, tiny_options(), tmp_path / "file" / "run"))
-    assert "cannot write" in failed.cause
-    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
-
-
-def breaking(step: int, what: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Callable[..., Any]:
-    count = 0
-    real = trainer.train_step
-
-    def broken(*arguments: Any) -> dict[str, torch.Tensor]:
-        nonlocal count
-        count += 1
-        losses = real(*arguments)
-        return what(losses) if count == step else losses
-
-    return broken
-
-
-def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_last_good_state(
-    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: Path
-) -> None:
-    def nan(losses: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return losses | {"adversarial": torch.tensor(float("nan"))}
-
-    run, options = tmp_path / "run", tiny_options(epochs=2)
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "train_step", breaking(4, nan))
-        failed = only(fit(small, options, run))
-    assert '"adversarial" became nan in stage sketcher, epoch 2, step 2' in failed.cause
-    assert "lower the learning rates" in failed.advice
-    assert isinstance(read_events(run / "events.jsonl")[-1], Failed)
-    assert isinstance(list(fit(small, options, run, resume=True))[-1], Finished)
-    assert_same_weights(weights(run), weights(uninterrupted))
-
-
-def test_out_of_memory_becomes_a_size_that_fits_and_leaves_nothing_allocated(
-    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def run_out(losses: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-
-    def tensors() -> int:
-        gc.collect()
-        return sum(
-            each.numel() * each.element_size()
-            for each in gc.get_objects()
-            if type(each) in (torch.Tensor, torch.nn.Parameter) and each.device.type == "cpu"
-        )
-
-    before = tensors()
-    monkeypatch.setattr(trainer, "train_step", breaking(2, run_out))
-    monkeypatch.setattr("napari_myelin.core.training.failure.free_memory", lambda device: 60 * 2**20)
-    options = options_from({"network": {"maps": 16, "discriminator_maps": 16}}, tiny_options())
-    failed = only(fit(small, options, tmp_path / "run"))
-    assert failed.cause == "out of memory"
-    assert "0.1 GiB are free: --maps" in failed.advice
-    assert "would fit on 32 x 48 x 32 voxels" in failed.advice
-    monkeypatch.undo()
-    assert tensors() - before < 1e5
-
-
-def test_a_full_disk_in_the_middle_is_a_failed_event_and_the_run_goes_on_later(
-    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: Path
-) -> None:
-    run, options = tmp_path / "run", tiny_options(epochs=2)
-    calls = 0
-
-    def full(self: Path, data: bytes) -> int:
-        nonlocal calls
-        if self.name.startswith(".model.safetensors"):
-            calls += 1
-            if calls == 2:
-                raise OSError(28, "No space left on device")
-        return real(self, data)
-
-    real = Path.write_bytes
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        failed = only(fit(small, options, run))
-    assert "No space left on device" in failed.cause
-    assert not list(run.rglob("*.tmp"))
-    assert isinstance(list(fit(small, options, run, resume=True))[-1], Finished)
-    assert_same_weights(weights(run), weights(uninterrupted))
-
-
-def test_a_bug_is_called_a_bug_and_carries_its_trace(
-    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def bug(losses: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        raise KeyError("oops")
-
-    monkeypatch.setattr(trainer, "train_step", breaking(1, bug))
-    failed = only(fit(small, tiny_options(), tmp_path / "run"))
-    assert "KeyError" in failed.cause
-    assert "bug of napari-myelin" in failed.advice
-    assert "Traceback" in failed.trace
 
 
 def test_normalisation_comes_from_the_training_subjects_only(small: Cohort, tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""How a run stops and goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runs import assert_same_weights, kinds, weights
+from tiny import tiny_options
+
+from napari_myelin.core.data.cohort import Cohort
+from napari_myelin.core.events import (
+    Finished,
+    Step,
+    Stopped,
+    StopRequest,
+    read_events,
+)
+from napari_myelin.core.training.fit import fit
+
+
+def test_stopped_and_resumed_run_ends_with_the_weights_of_one_never_interrupted(
+    small: Cohort, tmp_path: Path, uninterrupted: Path
+) -> None:
+    run, options = tmp_path / "run", tiny_options(epochs=2)
+    for stop_after in (1, 2, 3):
+        stop, done = StopRequest(), 0
+        events = []
+        for event in fit(small, options, run, stop=stop, resume=run.exists()):
+            events.append(event)
+            done += isinstance(event, Step)
+            if done == stop_after:
+                stop.request()
+        assert isinstance(events[-1], Stopped)
+    events = list(fit(small, options, run, resume=True))
+    assert isinstance(events[-1], Finished)
+    assert_same_weights(weights(run), weights(uninterrupted))
+    assert_same_weights(weights(run, "last.safetensors"), weights(uninterrupted, "last.safetensors"))
+    steps = [event for event in read_events(run / "events.jsonl") if isinstance(event, Step)]
+    expected = [event for event in read_events(uninterrupted / "events.jsonl") if isinstance(event, Step)]
+    assert [(s.stage, s.epoch, s.step, s.losses) for s in steps] == [
+        (s.stage, s.epoch, s.step, s.losses) for s in expected
+    ]
+
+
+def test_a_file_named_stop_asks_the_run_to_stop(small: Cohort, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    events = []
+    for event in fit(small, tiny_options(), run):
+        events.append(event)
+        if isinstance(event, Step):
+            (run / "stop").touch()
+    assert isinstance(events[-1], Stopped)
+    assert isinstance(list(fit(small, tiny_options(), run, resume=True))[-1], Finished)
+
+
+def test_a_truncated_state_is_passed_over_for_the_one_before(
+    small: Cohort, tmp_path: Path, uninterrupted: Path
+) -> None:
+    run, options = tmp_path / "run", tiny_options(epochs=2)
+    stop, done = StopRequest(), 0
+    for event in fit(small, options, run, stop=stop):
+        done += isinstance(event, Step)
+        if done == 5:  # past the first stage's epochs, so that two states are there
+            stop.request()
+    newest = sorted((run / "state").glob("*.pt"))[-1]
+    assert len(list((run / "state").glob("*.pt"))) == 2
+    newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
+    events = list(fit(small, options, run, resume=True))
+    assert isinstance(events[-1], Finished)
+    assert_same_weights(weights(run), weights(uninterrupted))
+
+
+def test_resuming_a_finished_run_says_so_again_and_trains_nothing(small: Cohort, uninterrupted: Path) -> None:
+    before = (uninterrupted / "model.safetensors").read_bytes()
+    events = list(fit(small, tiny_options(epochs=2), uninterrupted, resume=True))
+    assert kinds(events) == ["finished"]
+    assert (uninterrupted / "model.safetensors").read_bytes() == before
