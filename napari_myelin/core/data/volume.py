@@ -103,7 +103,8 @@ def read_volume(path: Path, *, mask: bool = False) -> Volume:
     Raises
     ------
     MyelinError
-        If the file is missing, empty, truncated, no NIfTI, 4D, or a mask with several labels.
+        If the file is missing, empty, truncated, no NIfTI, 4D, in colours, lies nowhere, or is a mask with several
+        labels.
     """
     try:
         if path.stat().st_size == 0:
@@ -112,19 +113,25 @@ def read_volume(path: Path, *, mask: bool = False) -> Volume:
         shape = image.shape
         if len(shape) < 3 or any(extra != 1 for extra in shape[3:]):
             raise MyelinError(f"{path} has shape {shape}, expected three dimensions: extract one volume")
+        if image.get_data_dtype().kind not in "iuf":
+            raise MyelinError(f"{path} holds colours or complex numbers, expected one real number a voxel: convert it")
         array = np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged")).reshape(shape[:3])
     except FileNotFoundError as error:
         raise MyelinError(f"{path} does not exist: correct the path or leave the entry out") from error
     except nib.filebasedimages.ImageFileError as error:
         raise MyelinError(f"{path} is not a NIfTI file that can be read: convert it to .nii.gz") from error
-    except (EOFError, OSError, zlib.error, ValueError) as error:
+    except (EOFError, OSError, OverflowError, ValueError, zlib.error, nib.spatialimages.HeaderDataError) as error:
         raise MyelinError(f"{path} cannot be read to its end (truncated or damaged): copy it again") from error
     affine = np.asarray(image.affine, dtype=np.float64)
+    if not abs(np.linalg.det(affine[:3, :3])) > 0:  # NaN is not above 0 either
+        raise MyelinError(f"{path} does not say where its voxels lie (its affine has no inverse): repair its header")
     return Volume(_one_label(array, path) if mask else array, affine)
 
 
 def _one_label(array: np.ndarray, path: Path) -> np.ndarray:
-    labels = np.unique(array[np.isfinite(array)])
+    labels = np.unique(array)
+    if not np.isfinite(labels).all():
+        raise MyelinError(f"the mask {path} holds NaN or infinity, expected 0 and one label: make it binary")
     others = labels[labels != 0]
     if len(others) > 1:
         found = ", ".join(f"{label:g}" for label in labels[:6])

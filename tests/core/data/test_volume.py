@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import nibabel as nib
@@ -106,6 +107,17 @@ def bad(kind: str, path: Path) -> None:
         path.write_text("subject\tage\n")
     elif kind == "4D":
         nib.save(nib.Nifti1Image(np.ones((3, 4, 5, 6), dtype=np.float32), np.eye(4)), path)
+    elif kind == "colours":
+        nib.save(nib.Nifti1Image(np.zeros((3, 4, 5), dtype=[(name, "u1") for name in "RGB"]), np.eye(4)), path)
+    elif kind == "complex":
+        nib.save(nib.Nifti1Image(np.ones((3, 4, 5), dtype=np.complex64), np.eye(4)), path)
+    elif kind in ("nowhere", "type", "offset"):
+        raw = bytearray(image.to_bytes())
+        first, last = {"nowhere": (280, 328), "type": (70, 72), "offset": (108, 112)}[kind]  # bytes of the header
+        raw[first:last] = bytes(last - first) if kind == "nowhere" else b"\x31" * (last - first)
+        path.write_bytes(gzip.compress(bytes(raw)) if path.suffix == ".gz" else bytes(raw))
+    elif kind == "mask NaN":
+        nib.save(nib.Nifti1Image(np.array([0, 1, np.nan], dtype=np.float32).reshape(3, 1, 1), np.eye(4)), path)
     elif kind == "labels":
         nib.save(nib.Nifti1Image(np.arange(27, dtype=np.uint8).reshape(3, 3, 3) % 3, np.eye(4)), path)
 
@@ -119,6 +131,12 @@ def bad(kind: str, path: Path) -> None:
         ("truncated", "truncated or damaged"),
         ("text", "(not a NIfTI file|truncated or damaged)"),
         ("4D", r"has shape \(3, 4, 5, 6\), expected three dimensions: extract one volume"),
+        ("colours", "holds colours or complex numbers, expected one real number a voxel"),
+        ("complex", "holds colours or complex numbers, expected one real number a voxel"),
+        ("nowhere", "does not say where its voxels lie"),
+        ("type", "truncated or damaged"),
+        ("offset", "truncated or damaged"),
+        ("mask NaN", "holds NaN or infinity, expected 0 and one label: make it binary"),
         ("labels", "holds the values 0, 1, 2, expected 0 and one label: make it binary"),
     ],
 )
@@ -126,7 +144,7 @@ def test_a_bad_file_is_one_sentence_that_names_it(kind: str, sentence: str, suff
     path = tmp_path / f"map{suffix}"
     bad(kind, path)
     with pytest.raises(MyelinError, match=sentence) as caught:
-        read_volume(path, mask=kind == "labels")
+        read_volume(path, mask=kind in ("labels", "mask NaN"))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
