@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -135,20 +136,23 @@ def read_table(table: Path) -> Cohort:
     Raises
     ------
     MyelinError
-        If it cannot be read, or has no column ``subject``.
+        If it cannot be read, has no column ``subject``, or a subject's name cannot be a folder's.
     """
     rows = _rows(table)
     if rows and "subject" not in rows[0]:
         columns = ", ".join(rows[0])
         raise MyelinError(f'{table} has no column "subject" (it has {columns}): add one; columns are parted by tabs')
     subjects = []
-    for row in rows:
+    for number, row in enumerate(rows):
+        name = row["subject"].removeprefix("sub-")
+        if not re.fullmatch(r"[^\s/\\]+", name):  # it becomes the name of a folder
+            raise MyelinError(f'{table}, row {number + 1}: a subject cannot be called "{name}": use letters and digits')
         files: dict[str, Path | Volume] = {}
         for column, cell in row.items():
             if column not in PERSON and cell:
                 # exactly as written: a modality may be called T1w, and the image to look at t1w
                 files["dvr" if column == "DVR" else column] = table.parent / cell
-        subjects.append(_subject(row["subject"].removeprefix("sub-"), row.get("session"), row, files))
+        subjects.append(_subject(name, row.get("session"), row, files))
     return Cohort(table, tuple(subjects), (), *_description(table.parent))
 
 
@@ -167,7 +171,11 @@ def _rows(table: Path) -> list[dict[str, str]]:
 def _participants(path: Path) -> dict[str, dict[str, str]]:
     if not path.exists():
         return {}
-    return {row.get("participant_id", "").removeprefix("sub-"): row for row in _rows(path)}
+    rows = _rows(path)
+    names = Counter(row.get("participant_id", "").removeprefix("sub-") for row in rows)
+    if twice := [f"sub-{name}" for name, count in names.items() if count > 1]:
+        raise MyelinError(f"{path} names {', '.join(twice)} more than once: keep one row a person")
+    return dict(zip(names, rows, strict=True))
 
 
 def _subject(name: str, session: str | None, person: dict[str, str], files: Mapping[str, Path | Volume]) -> Subject:

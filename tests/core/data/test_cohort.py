@@ -127,6 +127,8 @@ def test_commas_and_sessions_are_understood(tmp_path: Path) -> None:
     [
         (["subject\tFA", "1\ta.nii.gz", "1\tb.nii.gz"], "names sub-1 more than once: give each visit a session"),
         (["id\tFA", "1\ta.nii.gz"], 'has no column "subject"'),
+        (["subject\tFA", "\ta.nii.gz"], 'row 1: a subject cannot be called "": use letters and digits'),
+        (["subject\tFA", "1\ta.nii.gz", "../2\tb.nii.gz"], 'row 2: a subject cannot be called "../2"'),
         (["subject\tFA"], "holds no subject"),
         ([""], "holds no subject"),
     ],
@@ -152,6 +154,13 @@ def test_sample_data_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.
     assert cohort.root == sample_folder()
     assert [s.group for s in cohort.subjects] == ["MS"] * 4 + ["HC"] * 2
     assert cohort.phantom
+
+
+def test_a_person_twice_in_the_list_of_participants_is_one_sentence(tmp_path: Path) -> None:
+    touch(bids_path(tmp_path, "01", None, "FA"))
+    (tmp_path / "participants.tsv").write_text("participant_id\tgroup\nsub-01\tMS\nsub-02\tHC\nsub-01\tHC\n")
+    with pytest.raises(MyelinError, match=r"participants\.tsv names sub-01 more than once: keep one row a person"):
+        open_cohort(tmp_path)
 
 
 def test_a_map_in_memory_cannot_go_into_a_table(tmp_path: Path, memory_subject: Subject) -> None:
