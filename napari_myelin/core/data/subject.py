@@ -145,15 +145,15 @@ class Subject:
         raise MyelinError(_other_grid(where, volume, in_words(first), reference))
 
     def brain(self, resample: bool = False) -> Volume:
-        """Return the brain mask: the one given, else where any MR map (or the DVR) is not 0.
+        """Return the brain mask: the one given, unless it is empty, else where any MR map (or the DVR) is not 0.
 
         Raises
         ------
         MyelinError
             As `volume`.
         """
-        if self.has("brain"):
-            return self.volume("brain", resample)
+        if self.has("brain") and (given := self.volume("brain", resample)).array.any():
+            return given
         maps = [self.volume(name, resample) for name in self.modalities or ("dvr",)]
         return Volume(np.any([each.array != 0 for each in maps], axis=0), maps[0].affine)
 

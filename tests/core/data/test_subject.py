@@ -59,6 +59,8 @@ def test_brain_without_a_mask_is_where_any_map_is_not_zero(memory_subject: Subje
     mask = memory_subject.volume("brain").array
     files = {role: file for role, file in memory_subject.files.items() if role != "brain"}
     np.testing.assert_array_equal(Subject("x1", files=files).brain().array, mask)
+    empty = memory_subject.with_files(brain=Volume(np.zeros_like(mask), memory_subject.volume("brain").affine))
+    np.testing.assert_array_equal(empty.brain().array, mask)
 
 
 def test_a_mask_in_memory_becomes_bool(memory_subject: Subject) -> None:
