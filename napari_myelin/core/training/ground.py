@@ -14,8 +14,8 @@ from napari_myelin.core.data.cache import CohortCache
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.grid import Grid, fitting_grid
 from napari_myelin.core.data.normalisation import Normalisation
-from napari_myelin.core.data.subject import Subject
-from napari_myelin.core.errors import MyelinError
+from napari_myelin.core.data.subject import ROLES, Subject, in_words
+from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.evaluation.baselines import LinearBaseline, LinearFit
 from napari_myelin.core.evaluation.controls import global_threshold, template_threshold
 from napari_myelin.core.evaluation.demyelination import Threshold
@@ -52,7 +52,17 @@ def usable_subjects(cohort: Cohort, options: DataOptions) -> tuple[list[Subject]
     ------
     MyelinError
         If none is left.
+    UsageError
+        If a modality is named twice, or is no map of the subject's own grid.
     """
+    names = options.modalities
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise UsageError(f"--modalities names {', '.join(twice)} more than once: name each map once")
+    if roles := [name for name in names if name in ROLES]:
+        raise UsageError(
+            f'"{roles[0]}" is no modality but the {in_words(roles[0])}: give the map that is to be an input a name of '
+            "its own in a cohort.tsv"
+        )
     subjects, notes = [], []
     for subject in cohort.subjects:
         missing = subject.missing(options.modalities, target=True)
@@ -126,10 +136,10 @@ def _threshold(ground: Ground, options: Options) -> Threshold | None:
     wanted, resample = options.demyelination, options.data.resample
     if wanted.threshold == "value" and wanted.threshold_value is not None:
         return Threshold.fixed(wanted.threshold_value)
-    controls = [subject for subject in ground.controls if subject.has("wm")]
+    controls = [s for s in ground.controls if s.has("wm") and s.volume("wm", resample).array.any()]
     if not controls:
         ground.notes.append(
-            "no control with a white-matter mask: no group threshold can be stored; "
+            "no control with a white-matter mask among those who train: no group threshold can be stored; "
             "give --threshold value --threshold-value X, here or at prediction"
         )
         return None

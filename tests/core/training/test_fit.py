@@ -14,8 +14,10 @@ from tiny import tiny_options
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import Subject
+from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.events import (
     Epoch,
+    Failed,
     Finished,
     Preview,
     Saved,
@@ -152,6 +154,45 @@ def test_normalisation_comes_from_the_training_subjects_only(small: Cohort, tmp_
         stacked.append(placement.to_network(subject.volume("MTR")))
     assert card.normalisation["mean"]["MTR"] == pytest.approx(float(np.mean(stacked)), rel=1e-5)
     assert card.normalisation["sd"]["MTR"] == pytest.approx(float(np.std(stacked)), rel=1e-5)
+
+
+def test_the_group_threshold_comes_from_the_controls_who_train(phantom_cohort: Cohort, trained_run: Path) -> None:
+    card = read_card(trained_run / "model.safetensors")
+    training = phantom_cohort.select(list(card.training.subjects)).subjects
+    values = [s.volume("dvr").array[s.volume("wm").array] for s in training if s.group == "HC"]
+    assert card.threshold is not None
+    assert card.threshold["controls"] == len(values) > 0
+    together = np.concatenate(values)
+    assert card.threshold["value"] == pytest.approx(float(together.mean() - together.std()), rel=1e-4)
+
+
+def test_controls_whose_white_matter_is_empty_train_without_a_threshold(phantom_cohort: Cohort, tmp_path: Path) -> None:
+    (control,) = phantom_cohort.select(["04"]).subjects
+    wm = control.volume("wm")
+    control = control.with_files(wm=Volume(np.zeros_like(wm.array), wm.affine))
+    cohort = Cohort(phantom_cohort.root, (phantom_cohort.subjects[0], control))
+    events = list(fit(cohort, tiny_options(), tmp_path / "run"))
+    notes = " ".join(next(event for event in events if isinstance(event, Started)).notes)
+    assert "no group threshold can be stored" in notes
+    assert isinstance(events[-1], Finished)
+
+
+@pytest.mark.parametrize(
+    ("modalities", "sentence"),
+    [
+        (("MTR", "RD", "MTR"), "--modalities names MTR more than once"),
+        (("MTR", "flair"), '"flair" is no modality but the FLAIR'),
+        (("dvr",), '"dvr" is no modality but the measured DVR'),
+    ],
+)
+def test_what_is_no_modality_is_refused(
+    modalities: tuple[str, ...], sentence: str, small: Cohort, tmp_path: Path
+) -> None:
+    options = options_from({"data": {"modalities": modalities}}, tiny_options())
+    (failed,) = fit(small, options, tmp_path / "run")
+    assert isinstance(failed, Failed)
+    assert failed.usage
+    assert sentence in failed.cause
 
 
 def test_batches_are_whole_and_every_subject_is_seen() -> None:
