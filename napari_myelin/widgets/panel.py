@@ -1,0 +1,83 @@
+"""What every panel is made of: a scrolling column of parts and a line that says how it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from napari_myelin.core.events import Failed
+from napari_myelin.widgets.session import session_of
+
+RESEARCH = "Research software, not a medical device."
+# read well on napari's dark and light theme alike
+COLOURS = {"note": "palette(text)", "good": "#2e9e5b", "problem": "#e5534b"}
+
+
+class Panel(QWidget):
+    """A dock widget: parts in a column, a message under them.
+
+    Parameters
+    ----------
+    viewer
+        napari's.
+    """
+
+    name = "panel"  # key of its form in the session's memory
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.session = session_of(viewer)
+        inside = QWidget()
+        self.column = QVBoxLayout(inside)
+        self.column.setAlignment(Qt.AlignmentFlag.AlignTop)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inside)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.message.hide()
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(4, 4, 4, 4)
+        whole.addWidget(area, 1)
+        whole.addWidget(self.message)
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """Values of the panel's form that outlive it."""
+        return self.session.memory.setdefault(self.name, {})
+
+    def say(self, text: str, kind: str = "note") -> None:
+        """Show a sentence under the panel: ``note``, ``good`` or ``problem``; an empty one hides the line."""
+        self.message.setText(text)
+        self.message.setStyleSheet(f"color: {COLOURS[kind]};")
+        self.message.setVisible(bool(text))
+
+    def fail(self, failed: Failed) -> None:
+        """Show why something could not be done, here and as a notification."""
+        sentence = f"{failed.cause}: {failed.advice}" if failed.advice else failed.cause
+        self.say(sentence, "problem")
+        from napari.utils.notifications import show_error
+
+        show_error(sentence)
+
+
+def allow(button: QPushButton, reason: str, tooltip: str) -> None:
+    """Enable a button where there is no reason against it, else disable it and let it say why.
+
+    Parameters
+    ----------
+    button
+        Its tooltip becomes ``tooltip``, or the reason.
+    reason
+        Why it cannot be pressed now; empty where it can.
+    tooltip
+        What it does.
+    """
+    button.setEnabled(not reason)
+    button.setToolTip(f"{tooltip}\n\nNot now: {reason}." if reason else tooltip)

@@ -1,0 +1,37 @@
+"""What the user chose in Preferences: read where it is used, never kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+PLUGIN = "napari-myelin"
+DEFAULTS: dict[str, Any] = {"device": "auto", "radiological": True, "autosave_folder": "", "threads": 0}
+
+
+def setting(name: str) -> Any:
+    """Return a setting of the manifest's ``configurations``: its value in Preferences, else its default.
+
+    Parameters
+    ----------
+    name
+        ``device``, ``radiological``, ``autosave_folder`` or ``threads``.
+    """
+    try:
+        from napari.settings import get_plugin_settings
+
+        return getattr(get_plugin_settings(PLUGIN).general, name)
+    except (ImportError, AttributeError, KeyError):  # an older napari, or the plugin is not registered (a script)
+        return DEFAULTS[name]
+
+
+def autosave_folder() -> Path:
+    """Return where masks under work are kept until they are saved: the chosen folder, else one in the home."""
+    chosen = str(setting("autosave_folder"))
+    return Path(chosen).expanduser() if chosen else Path.home() / ".napari-myelin" / "autosave"
+
+
+def threads() -> int:
+    """Return how many CPU threads the engine may use: as chosen, else all cores but one, which the window keeps."""
+    return int(setting("threads")) or max(1, (os.cpu_count() or 2) - 1)

@@ -1,0 +1,61 @@
+"""How each kind of map looks: colour map, window, name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from napari_myelin.core.data.subject import in_words
+
+# window (low, high) in the map's own unit: what a reader expects, not what one subject happens to span
+WINDOWS = {"MTR": (0.0, 60.0), "FA": (0.0, 0.8), "RD": (0.0, 2.0), "AD": (0.0, 2.5)}
+DVR_WINDOW = (0.5, 1.4)
+DVR_ROLES = ("dvr", "noisefree", "dvr-predicted", "dvr-sketch")
+NAMES = {
+    "dvr-predicted": "predicted DVR",
+    "dvr-sketch": "sketch",
+    "dvr-uncertainty": "uncertainty",
+    "error": "error (predicted - measured)",
+    "demyelinated": "demyelinated",
+    "agreement": "agreement",
+}
+LESION_COLOUR = "#ff4d4d"
+
+
+def layer_name(role: str) -> str:
+    """Return what a layer of a role is called."""
+    if role.startswith("saliency-"):
+        _, target, modality = role.split("-", 2)
+        return f"saliency {modality} ({'loss' if target == 'loss' else 'mean DVR'})"
+    return NAMES.get(role, in_words(role))
+
+
+def image_style(role: str, array: np.ndarray) -> dict[str, Any]:
+    """Return colour map and contrast limits for a map of a role.
+
+    Parameters
+    ----------
+    role
+        Modality, role or output: ``MTR``, ``dvr``, ``dvr-predicted``, ``error``, ``saliency-loss-MTR``.
+    array
+        Its values, for the roles that have no usual window.
+    """
+    if role in DVR_ROLES:
+        return {"colormap": "viridis", "contrast_limits": DVR_WINDOW}
+    if role == "error":
+        edge = max(0.1, _high(np.abs(array)))
+        return {"colormap": "RdBu_r", "contrast_limits": (-edge, edge)}
+    if role == "dvr-uncertainty":
+        return {"colormap": "magma", "contrast_limits": (0.0, _high(array))}
+    if role.startswith("saliency-"):
+        return {"colormap": "inferno", "contrast_limits": (0.0, _high(array))}
+    return {"colormap": "gray", "contrast_limits": WINDOWS.get(role, (0.0, _high(array)))}
+
+
+def _high(array: np.ndarray) -> float:
+    """Return the 99.5th percentile of what is not 0, at least a little above 0."""
+    some = array[array != 0]
+    # a sample is enough for a window, and costs no time on a large map
+    value = float(np.percentile(some[:: max(1, some.size // 100_000)], 99.5)) if some.size else 1.0
+    return value if value > 0 else 1.0
