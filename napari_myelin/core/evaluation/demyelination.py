@@ -143,17 +143,25 @@ def lesion_table(dvr: Volume, lesion: np.ndarray, threshold: float | np.ndarray 
     threshold
         DVR, or a map of it; None leaves the shares out.
     """
-    labels, count = label(lesion, NEIGHBOURS)
+    around = find_objects(lesion.astype(np.uint8))
+    if not around:
+        return []
+    # within the box of all lesions, a small part of the image: a user who draws waits for this table
+    whole = around[0]
+    labels, count = label(lesion[whole], NEIGHBOURS)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     boxes = find_objects(labels)
+    dvr_inside = dvr.array[whole]
+    threshold_inside = threshold[whole] if isinstance(threshold, np.ndarray) else threshold
     rows = []
     for number, old in enumerate(np.argsort(-sizes[1:], kind="stable") + 1):
         box = boxes[old - 1]
         member = labels[box] == old
-        values = dvr.array[box][member]
-        cut = threshold[box][member] if isinstance(threshold, np.ndarray) else threshold
+        values = dvr_inside[box][member]
+        cut = threshold_inside[box][member] if isinstance(threshold_inside, np.ndarray) else threshold_inside
         share = None if cut is None else float((values < cut).mean())
-        middle = np.argwhere(member).mean(axis=0) + [part.start for part in box]
+        corner = [part.start + outer.start for part, outer in zip(box, whole, strict=True)]
+        middle = np.argwhere(member).mean(axis=0) + corner
         x, y, z = (round(float(value), 2) for value in dvr.world(middle))
         volume = float(sizes[old] * dvr.voxel_volume)
         rows.append(Lesion(number + 1, int(sizes[old]), volume, float(values.mean()), share, x, y, z))
