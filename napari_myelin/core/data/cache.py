@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -88,8 +88,12 @@ class CohortCache:
         return normalisation(self._moments[key] for key in keys)
 
     def clear(self) -> None:
-        """Delete the arrays."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the arrays, and the folder unless it holds something else."""
+        for key in self.subjects:
+            for ending in (".npy", "_regions.npy", ".json"):
+                (self.folder / f"{key}{ending}").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def _fingerprint(self, subject: Subject) -> str:
         parts: list[object] = [self.grid.to_dict(), self.modalities, self.resample]
@@ -134,7 +138,9 @@ class CohortCache:
             np.save(self.folder / f"{key}.npy", stack)
             np.save(self.folder / f"{key}_regions.npy", on_grid)
         except OSError as error:
-            raise MyelinError(f"cannot write the cache {self.folder}: {error.strerror}; free some space") from error
+            # numpy says how much was written, not why it stopped
+            reason = error.strerror or f"no space left? {error}"
+            raise MyelinError(f"cannot write the cache {self.folder}: {reason}; free some space") from error
         # last, because its presence says that the arrays are whole
         table = {name: [asdict(whole), asdict(brain)] for name, (whole, brain) in moments.items()}
         text = json.dumps({"fingerprint": fingerprint, "digest": self.digests[key], "moments": table})

@@ -56,7 +56,10 @@ def open_outputs(
         If it holds another dataset or another model's predictions, or cannot be written to.
     """
     if (folder / "dataset_description.json").exists() or (folder / CARDS).exists():
-        before = read_outputs(folder)
+        try:
+            before = read_outputs(folder)
+        except MyelinError as error:
+            raise MyelinError(f"{folder} holds another dataset: choose another --out") from error
         if [card.uid for card in before.cards] != [card.uid for card in cards]:
             raise MyelinError(f"{folder} holds predictions of another model: choose another --out")
     write_description(folder, "napari-myelin predictions", GENERATOR, {"IntendedUse": INTENDED_USE})

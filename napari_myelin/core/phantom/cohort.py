@@ -21,6 +21,7 @@ from napari_myelin.core.phantom.options import PhantomOptions
 from napari_myelin.core.phantom.signals import make_diffusion, make_dvr, make_flair, make_mtr
 from napari_myelin.core.phantom.tissue import Tissue, make_tissue
 
+WRITTEN = ("README", "participants.tsv", "participants.json", ".bidsignore")
 GENERATOR = "napari-myelin phantom"
 # steps of the stored 16-bit integers, far below each map's noise, so that files stay small
 STEPS = {"MTR": 0.02, "FA": 2e-4, "RD": 1e-3, "AD": 1e-3, "dvr": 1e-3, "noisefree": 2e-4, "flair": 0.1}
@@ -124,10 +125,12 @@ def write_cohort(out: Path, options: PhantomOptions) -> Iterator[Progress]:
     Raises
     ------
     MyelinError
-        If the folder holds a cohort already, or cannot be written to.
+        If the folder holds a cohort already or a file that would be written over, or cannot be written to.
     """
     if (out / "dataset_description.json").exists() or any(out.glob("sub-*")):
         raise MyelinError(f"{out} holds a dataset already: choose another folder")
+    if others := [name for name in WRITTEN if (out / name).exists()]:
+        raise MyelinError(f"{out} holds a {others[0]}, which would be written over: choose another folder")
     write_description(out, f"napari-myelin phantom, seed {options.seed}", GENERATOR, {"Phantom": options.model_dump()})
     write_atomically(out / "README", (NOTICE + f"\nMade with: {command(options)}\n").encode())
     subjects = []

@@ -10,6 +10,7 @@ from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.options import Options
 from napari_myelin.core.options_file import read_options, to_toml
 from napari_myelin.core.runtime import is_first_rank
+from napari_myelin.core.training.record import NAME
 from napari_myelin.core.training.state import load_state
 
 OPTIONS = "options.toml"
@@ -18,6 +19,8 @@ MODEL = "model.safetensors"
 LAST = "last.safetensors"
 PREVIEW = "preview.npz"
 STOP = "stop"
+CACHE = "cache"
+WRITTEN = (STATE, MODEL, LAST, PREVIEW, CACHE, NAME)
 
 
 def open_run(run: Path, options: Options, resume: bool) -> dict[str, Any] | None:
@@ -44,6 +47,8 @@ def open_run(run: Path, options: Options, resume: bool) -> dict[str, Any] | None
     if is_first_rank():
         if there and not resume:
             raise MyelinError(f"{run} holds a run already: pass --resume to go on with it, or choose another --out")
+        if not there and (others := [name for name in WRITTEN if (run / name).exists()]):
+            raise MyelinError(f"{run} holds {others[0]}, which would be written over: choose another --out")
         write_atomically(run / OPTIONS, to_toml(options).encode())
         (run / STOP).unlink(missing_ok=True)
     return state

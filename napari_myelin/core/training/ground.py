@@ -21,6 +21,7 @@ from napari_myelin.core.evaluation.controls import global_threshold, template_th
 from napari_myelin.core.evaluation.demyelination import Threshold
 from napari_myelin.core.events import Progress
 from napari_myelin.core.options import DataOptions, Options
+from napari_myelin.core.training.folder import CACHE
 from napari_myelin.core.training.split import hold_out
 
 
@@ -92,7 +93,7 @@ def open_ground(cohort: Cohort, options: Options, run: Path) -> Ground:
     if not validation:
         notes.append("no subject is held out: training goes on without validation, and the last weights are kept")
     grid = network_grid(training, options)
-    cache = CohortCache(run / "cache", subjects, options.data.modalities, grid, resample=options.data.resample)
+    cache = CohortCache(run / CACHE, subjects, options.data.modalities, grid, resample=options.data.resample)
     return Ground(training, validation, grid, cache, phantom=cohort.phantom, cohort=cohort.name, notes=notes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lightning_fabric import Fabric
 
 from napari_myelin.core.data.cache import region_labels
 from napari_myelin.core.data.subject import Subject
+from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.inference.model import Model
 from napari_myelin.core.inference.predict import Prediction, predict
 
@@ -61,15 +63,18 @@ def write_preview(path: Path, model: Model, subject: Subject, prediction: Predic
     """Write inputs, sketch, refined, true and error of one subject as a ``.npz``, whole or not at all.
 
     Arrays are (I, J, K) float16 on the subject's own grid, whose ``affine`` is with them.
+
+    Raises
+    ------
+    MyelinError
+        If it cannot be written.
     """
     resample = model.card.options.data.resample
     true = subject.volume("dvr", resample)
     arrays = {f"input_{name}": subject.volume(name, resample).array for name in model.card.modalities}
     arrays |= {"sketch": prediction.sketch.array, "refined": prediction.dvr.array, "true": true.array}
     arrays["error"] = prediction.dvr.array - true.array
-    temporary = path.with_suffix(".tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary.open("wb") as file:
-        stored: dict[str, Any] = {name: array.astype(np.float16) for name, array in arrays.items()}
-        np.savez(file, affine=true.affine, **stored)
-    temporary.replace(path)
+    stored: dict[str, Any] = {name: array.astype(np.float16) for name, array in arrays.items()}
+    buffer = BytesIO()
+    np.savez(buffer, affine=true.affine, **stored)
+    write_atomically(path, buffer.getvalue())

@@ -98,5 +98,14 @@ def test_arrays_that_went_away_are_one_sentence(phantom_cohort: Cohort, tmp_path
     cache = CohortCache(tmp_path / "c", phantom_cohort.subjects[:1], ("MTR",), GRID)
     list(cache.build())
     cache.clear()
+    assert not (tmp_path / "c").exists()
     with pytest.raises(MyelinError, match="gone or damaged: resume the run"):
         cache.load("sub-01")
+
+
+def test_clearing_leaves_what_is_not_the_caches_own(phantom_cohort: Cohort, tmp_path: Path) -> None:
+    cache = CohortCache(tmp_path, phantom_cohort.subjects[:1], ("MTR",), GRID)
+    list(cache.build())
+    (tmp_path / "mine").write_text("mine")
+    cache.clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

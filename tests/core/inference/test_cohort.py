@@ -110,7 +110,7 @@ def test_another_models_predictions_are_not_mixed_in(model: Model, phantom_cohor
     other = Model(model.network, model.card.model_copy(update={"uid": "000000000000"}))
     with pytest.raises(MyelinError, match="predictions of another model"):
         run(other, cohort, tmp_path / "p")
-    with pytest.raises(MyelinError, match="holds no predictions"):  # nor is a cohort written over
+    with pytest.raises(MyelinError, match="holds another dataset: choose another --out"):
         run(model, cohort, phantom_cohort.root)
 
 

@@ -181,6 +181,14 @@ def test_an_existing_dataset_is_not_written_over(phantom_folder: Path) -> None:
     assert (phantom_folder / "participants.tsv").read_bytes() == before
 
 
+def test_a_readme_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "README").write_text("mine")
+    with pytest.raises(MyelinError, match="holds a README, which would be written over"):
+        next(iter(write_cohort(tmp_path, PhantomOptions(patients=1, controls=0))))
+    assert [path.name for path in tmp_path.iterdir()] == ["README"]
+    assert (tmp_path / "README").read_text() == "mine"
+
+
 def test_the_command_remakes_the_sample_data(tmp_path: Path) -> None:
     from napari_myelin.core.data.samples import sample_folder
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from runs import assert_same_weights, weights
@@ -51,6 +52,15 @@ def test_an_existing_run_is_not_written_over(small: Cohort, uninterrupted: Path)
     before = (uninterrupted / "events.jsonl").read_bytes()
     assert "holds a run already: pass --resume" in only(fit(small, tiny_options(epochs=2), uninterrupted)).cause
     assert (uninterrupted / "events.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "cache", "state"])
+def test_what_is_in_the_folder_of_a_new_run_is_not_written_over(name: str, small: Cohort, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine").write_text("mine")
+    assert f"holds {name}, which would be written over" in only(fit(small, tiny_options(), tmp_path)).cause
+    assert (tmp_path / name / "mine").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_resuming_with_other_options_or_subjects_is_refused(small: Cohort, tmp_path: Path) -> None:
@@ -131,15 +141,28 @@ def test_out_of_memory_becomes_a_size_that_fits_and_leaves_nothing_allocated(
     assert tensors() - before < 1e5
 
 
+def test_a_full_disk_while_the_cohort_is_cached_says_so(
+    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("49152 requested and 1024 written")  # as numpy puts it
+
+    monkeypatch.setattr(np, "save", full)
+    cause = only(fit(small, tiny_options(), tmp_path / "run")).cause
+    assert "cannot write the cache" in cause
+    assert "no space left? 49152 requested and 1024 written; free some space" in cause
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "preview.npz"])
 def test_a_full_disk_in_the_middle_is_a_failed_event_and_the_run_goes_on_later(
-    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: Path
+    name: str, small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: Path
 ) -> None:
     run, options = tmp_path / "run", tiny_options(epochs=2)
     calls = 0
 
     def full(self: Path, data: bytes) -> int:
         nonlocal calls
-        if self.name.startswith(".model.safetensors"):
+        if self.name.startswith(f".{name}"):
             calls += 1
             if calls == 2:
                 raise OSError(28, "No space left on device")
