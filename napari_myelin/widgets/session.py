@@ -193,10 +193,10 @@ class Session(QObject):
     def orient(self) -> None:
         """Turn the view: axial, anterior up, right on the left of the screen (radiological) unless set otherwise."""
         radiological = bool(setting("radiological"))
-        self.viewer.camera.orientation = ("towards", "up", "left" if radiological else "right")
+        self.viewer.scene.camera.orientation = ("towards", "up", "left" if radiological else "right")
         self.viewer.dims.ndisplay = 2
         self.viewer.dims.order = (0, 1, 2)
-        overlay = self.viewer.text_overlay
+        overlay = self.viewer.canvas.overlays.text
         overlay.text = "R  <  radiological  >  L" if radiological else "L  <  neurological  >  R"
         overlay.visible = True
 

@@ -1,0 +1,69 @@
+"""Viewers for the app's tests: settings and home of their own, a subject on show, what is left out without napari.
+
+The tests need a screen with OpenGL: ``make test`` starts one (Xvfb) where there is none.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_myelin.core.data.cohort import Cohort
+
+NAPARI = find_spec("napari") is not None
+# without napari there is no app to test: its modules could not even be imported
+collect_ignore_glob = [] if NAPARI else ["test_*.py"]
+
+if NAPARI:
+    # read when napari is first imported: a test must neither use nor change the settings of whoever runs it
+    os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-myelin-tests-")) / "settings.yaml")
+
+SECONDS = 20_000  # ms that a job may take before a test gives up on it
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test a home of its own, so that journals of masks do not meet."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+
+
+@pytest.fixture(autouse=True)
+def _no_job_is_left(qapp: Any) -> Iterator[None]:
+    """Stop the jobs that a test left running, and wait for their threads."""
+    from napari_myelin.widgets.jobs import running_jobs
+
+    yield
+    for job in running_jobs():
+        job.stop()
+    for job in running_jobs():
+        assert job.wait(60), f"the job {job.name} did not stop within a minute"
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy: Callable[..., Any]) -> Any:
+    """A viewer as plugins get it: public attributes only, and nothing from another thread than the main one."""
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def show(viewer: Any, qtbot: Any, phantom_cohort: Cohort) -> Callable[..., Any]:
+    """Show a subject of the phantom cohort (or of another one), wait for its layers, and return the session."""
+    from napari_myelin.widgets.session import session_of
+
+    def shown(key: str = "sub-01", cohort: Cohort | None = None) -> Any:
+        session = session_of(viewer)
+        session.set_cohort(cohort or phantom_cohort)
+        with qtbot.waitSignal(session.subject_shown, timeout=SECONDS):
+            session.choose(key)
+        return session
+
+    return shown
