@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import math
-import traceback
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -16,6 +15,7 @@ from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import free_memory, out_of_memory, resolve_device
 from napari_myelin.core.training.memory import training_bytes, what_fits
 from napari_myelin.core.training.stage import Position
+from napari_myelin.core.training.step import StageNets
 
 
 class DivergedError(MyelinError):
@@ -40,23 +40,41 @@ def finite(losses: Mapping[str, Tensor], stage: str, position: Position) -> dict
     return dict(zip(losses, values, strict=True))
 
 
-def describe(error: Exception, options: Options, shape: Sequence[int] | None) -> Failed:
+def refuse_broken_weights(nets: StageNets, stage: str, position: Position) -> None:
+    """Raise where a weight is no longer finite: a gradient may be NaN though every loss term was finite.
+
+    Raises
+    ------
+    DivergedError
+        Saying which network and when, before such weights are saved.
+    """
+    for name, network in (("generator", nets.generator), ("discriminator", nets.discriminator)):
+        if network is not None and not all(bool(torch.isfinite(p).all()) for p in network.parameters()):
+            raise DivergedError(
+                f"the weights of the {name} became NaN or infinite in stage {stage}, epoch {position.epoch + 1}, by "
+                f"step {position.step}; the state saved before it is kept"
+            )
+
+
+def describe(error: Exception, trace: str, options: Options, shape: Sequence[int] | None) -> Failed:
     """Return the event for an exception that ended a run.
 
     Parameters
     ----------
     error
         What was raised.
+    trace
+        Its traceback in words.
     options
         Of the run.
     shape
         The network's grid, where it was known by then; out of memory is then answered with a size that fits.
     """
-    trace = "".join(traceback.format_exception(error))
     if out_of_memory(error):
         return Failed("out of memory", _memory_advice(options, shape), trace)
     if isinstance(error, DivergedError):
-        return Failed(str(error), "lower the learning rates, or use --precision 32-true; --resume goes on from there")
+        advice = "lower the learning rates, or use --precision 32-true; --resume goes on from there"
+        return Failed(str(error), advice, trace)
     if isinstance(error, MyelinError):
         return Failed(str(error), "", trace, usage=isinstance(error, UsageError))
     return Failed(f"{type(error).__name__}: {error}", "this is a bug of napari-myelin: please report it", trace)
@@ -74,8 +92,11 @@ def _memory_advice(options: Options, shape: Sequence[int] | None) -> str:
     )
 
 
-def release() -> None:
-    """Give back what a failed run still held."""
+def release(error: BaseException | None = None) -> None:
+    """Give back what a failed run still held, by the frames of the traceback of ``error`` too."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.core.events import Event, Failed, StopRequest
+from napari_myelin.core.events import Event, StopRequest
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import is_first_rank
 from napari_myelin.core.training.failure import describe, release
@@ -46,7 +47,7 @@ def fit(
     speaks = is_first_rank()
     stop = StopRequest() if stop is None else stop
     stop.file = stop.file or run / STOP
-    failed: Failed | None = None
+    problem: Exception | None = None
     trainer = Trainer(cohort, options, run, stop)
     try:
         for event in trainer.events(resume):
@@ -54,12 +55,13 @@ def fit(
                 trainer.record.write(event)
                 yield event
     except Exception as error:
-        failed = describe(error, options, trainer.grid_shape)
-    if failed is not None:
-        # out of the except block, so that the traceback no longer holds the tensors
-        record = trainer.__dict__.get("record")
+        problem, trace = error, "".join(traceback.format_exception(error))
+    if problem is not None:
+        # everything is given back first: what then is free decides what would fit
+        record, shape = trainer.__dict__.get("record"), trainer.grid_shape
         del trainer
-        release()
+        release(problem)
+        failed = describe(problem, trace, options, shape)
         if speaks:
             try:
                 if record is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.errors import MyelinError, UsageError
+from napari_myelin.core.inference.model import read_card
 from napari_myelin.core.options import Options
 from napari_myelin.core.options_file import read_options, to_toml
 from napari_myelin.core.runtime import is_first_rank
@@ -62,11 +63,24 @@ def check_same_options(old: Options, new: Options) -> None:
     UsageError
         Naming the first option that differs, with both values.
     """
-    before, after = old.model_dump(exclude={"runtime"}), new.model_dump(exclude={"runtime"})
-    for group, values in before.items():
-        for key, value in values.items() if isinstance(values, dict) else ():
-            if value != after[group][key]:
-                raise UsageError(
-                    f"the run was started with {group}.{key} = {value}, now it is {after[group][key]}: "
-                    "resume with the same options, or start another run"
-                )
+    before, after = _flat(old), _flat(new)
+    for key, value in before.items():
+        if value != after[key]:
+            raise UsageError(
+                f"the run was started with {key} = {value}, now it is {after[key]}: "
+                "resume with the same options, or start another run"
+            )
+
+
+def _flat(options: Options) -> dict[str, Any]:
+    groups = options.model_dump(exclude={"runtime", "preset"})
+    named = {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
+    return {**named, "preset": options.preset}
+
+
+def is_finished(run: Path) -> bool:
+    """Return whether the run's model is there and is the finished one, not one saved on the way."""
+    try:
+        return read_card(run / MODEL).training.finished
+    except MyelinError:
+        return False

@@ -15,6 +15,7 @@ from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.grid import Grid, fitting_grid
 from napari_myelin.core.data.normalisation import Normalisation
 from napari_myelin.core.data.subject import ROLES, Subject, in_words
+from napari_myelin.core.data.usable import target_note
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.evaluation.baselines import LinearBaseline, LinearFit
 from napari_myelin.core.evaluation.controls import global_threshold, template_threshold
@@ -111,13 +112,23 @@ def network_grid(training: list[Subject], options: Options) -> Grid:
 
 
 def prepare(ground: Ground, options: Options, fabric: Fabric) -> Iterator[Progress]:
-    """Fill the cache in one pass, then take normalisation, threshold and linear baseline from the training subjects."""
+    """Fill the cache in one pass, then take normalisation, threshold and linear baseline from the training subjects.
+
+    Raises
+    ------
+    MyelinError
+        If a map cannot be used, or the targets are not all in one unit.
+    """
     if fabric.is_global_zero:
         yield from ground.cache.build()
     fabric.barrier()
     if not fabric.is_global_zero:
         for _ in ground.cache.build():  # finds everything there and only reads the constants
             pass
+    everyone = [subject.key for subject in (*ground.training, *ground.validation)]
+    note = target_note({key: ground.cache.normalisation([key]).brain_mean["dvr"] for key in everyone})
+    if note:
+        ground.notes.append(note)
     keys = [subject.key for subject in ground.training]
     ground.normalisation = ground.cache.normalisation(keys)
     if fabric.is_global_zero:

@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from napari_myelin.core.errors import UsageError
 from napari_myelin.core.networks.build import build_discriminator
 from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.options import Options
@@ -70,6 +71,21 @@ def open_stage(index: int, cascade: Cascade, options: Options, fabric: Fabric) -
         region_weighted=(loss.sketcher_l1 if sketching else loss.refiner_l1) == "region",
         adversarial_form=loss.adversarial_form,
     )
+
+
+def check_batch(batch: int, ranks: int) -> None:
+    """Raise where a batch cannot be shared equally.
+
+    Raises
+    ------
+    UsageError
+        If ``batch`` is no multiple of the number of ``ranks``.
+    """
+    if batch % ranks:
+        raise UsageError(
+            f"a batch of {batch} cannot be shared by {ranks} devices: --batch counts the subjects of one step over "
+            f"all devices, choose a multiple of {ranks}"
+        )
 
 
 def epoch_order(keys: list[str], position: Position, options: Options) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
@@ -11,20 +12,21 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from napari_myelin.core.data.cohort import Cohort
-from napari_myelin.core.errors import MyelinError, UsageError
+from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Epoch, Event, Finished, Preview, Saved, Started, Step, Stopped, StopRequest
 from napari_myelin.core.inference.model import Model, save_model
 from napari_myelin.core.networks.build import build_cascade
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import any_rank, derive_seed, is_first_rank, launch, to_device
-from napari_myelin.core.training.failure import finite
-from napari_myelin.core.training.folder import LAST, MODEL, PREVIEW, STATE, open_run
+from napari_myelin.core.training.failure import finite, refuse_broken_weights
+from napari_myelin.core.training.folder import LAST, MODEL, PREVIEW, STATE, is_finished, open_run
 from napari_myelin.core.training.ground import Ground, open_ground, prepare
 from napari_myelin.core.training.product import make_model
 from napari_myelin.core.training.record import Record
 from napari_myelin.core.training.stage import (
     Best,
     Position,
+    check_batch,
     epoch_order,
     load_stage_state,
     make_sample,
@@ -55,14 +57,15 @@ class Trainer:
         """Prepare, train every stage, finish."""
         began = time.monotonic()
         state = self._open_run(resume)
-        if state is not None and state["position"]["stage"] == len(self.names):
+        if state is not None and state["position"]["stage"] == len(self.names) and is_finished(self.run):
             yield Finished(str(self.run / MODEL), state["position"]["seconds"])
             return
         self.fabric = launch(self.options.runtime)
-        self._check_batch()
+        check_batch(self.options.training.batch, self.fabric.world_size)
         self.ground = open_ground(self.cohort, self.options, self.run)
         self.grid_shape = self.ground.grid.shape
-        yield from prepare(self.ground, self.options, self.fabric)
+        if (yield from self._prepare(state)):
+            return
         self.keys = [subject.key for subject in self.ground.training]
         self.steps = len(epoch_order(self.keys, self.position, self.options))
         modalities = len(self.options.data.modalities)
@@ -91,13 +94,15 @@ class Trainer:
         self.record.cut(state["events_bytes"] if state is not None else 0)
         return state
 
-    def _check_batch(self) -> None:
-        batch, ranks = self.options.training.batch, self.fabric.world_size
-        if batch % ranks:
-            raise UsageError(
-                f"a batch of {batch} cannot be shared by {ranks} devices: --batch counts the subjects of one step over "
-                f"all devices, choose a multiple of {ranks}"
-            )
+    def _prepare(self, state: dict[str, Any] | None) -> Generator[Event, None, bool]:
+        """Read the cohort; the generator's value is whether it was asked to stop meanwhile."""
+        at = Position() if state is None else Position(**state["position"])
+        for event in prepare(self.ground, self.options, self.fabric):
+            yield event
+            if self.stop and self.fabric.world_size == 1:  # several ranks agree on it at the first step
+                yield Stopped(self.names[min(at.stage, len(self.names) - 1)], at.epoch + 1, at.step)
+                return True
+        return False
 
     def _restore(self, state: dict[str, Any]) -> None:
         keys = [subject.key for subject in (*self.ground.training, *self.ground.validation)]
@@ -147,6 +152,7 @@ class Trainer:
         rank, world = self.fabric.global_rank, self.fabric.world_size
         while position.step < len(batches):
             if any_rank(bool(self.stop), self.fabric):
+                refuse_broken_weights(nets, self.names[position.stage], position)
                 yield self._save(nets)
                 self._write_model(LAST)
                 yield Stopped(self.names[position.stage], position.epoch + 1, position.step)
@@ -161,6 +167,7 @@ class Trainer:
                 position.sums[name] = position.sums.get(name, 0.0) + value
             seconds = time.monotonic() - before
             yield Step(self.names[position.stage], position.epoch + 1, position.step, losses, seconds)
+        refuse_broken_weights(nets, self.names[position.stage], position)
         return False
 
     def _end_epoch(self, nets: StageNets) -> Iterator[Event]:
@@ -172,7 +179,8 @@ class Trainer:
             held = self.ground.validation
             validation = validate(model, held, self.fabric, nets.region_weighted, self.run / PREVIEW)
             yield Preview(stage, epoch, held[0].key, PREVIEW)
-            if self.best is None or validation["loss"] < self.best.loss:
+            # NaN is never the best
+            if validation["loss"] < (math.inf if self.best is None else self.best.loss):
                 weights = {name: value.detach().clone() for name, value in nets.generator.state_dict().items()}
                 self.best = Best(validation["loss"], validation["mse"], epoch, weights)
                 if training.select == "best":

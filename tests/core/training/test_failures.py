@@ -23,9 +23,11 @@ from napari_myelin.core.events import (
     StopRequest,
     read_events,
 )
+from napari_myelin.core.inference.model import read_card
 from napari_myelin.core.options_file import options_from
 from napari_myelin.core.training import trainer
 from napari_myelin.core.training.fit import fit
+from napari_myelin.core.training.step import StageNets
 
 
 def only(events: Iterator[Event]) -> Failed:
@@ -72,6 +74,8 @@ def test_resuming_with_other_options_or_subjects_is_refused(small: Cohort, tmp_p
     failed = only(fit(small, changed, run, resume=True))
     assert failed.usage
     assert "network.maps = 2, now it is 4" in failed.cause
+    renamed = tiny_options().model_copy(update={"preset": "paper"})
+    assert "preset = demo, now it is paper" in only(fit(small, renamed, run, resume=True)).cause
     other = Cohort(small.root, small.subjects[:2])
     assert "is not the one this run trained on" in only(fit(other, tiny_options(), run, resume=True)).cause
     assert "no run in" in only(fit(small, tiny_options(), tmp_path / "nowhere", resume=True)).cause
@@ -115,6 +119,41 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_last_good_state
     assert_same_weights(weights(run), weights(uninterrupted))
 
 
+def test_weights_that_are_not_numbers_are_never_saved(
+    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: Path
+) -> None:
+    # a gradient of NaN behind finite losses, in the last step of an epoch: the next step's loss would come too late
+    real, count = trainer.train_step, 0
+
+    def poisoned(nets: StageNets, *more: Any) -> dict[str, torch.Tensor]:
+        nonlocal count
+        count += 1
+        losses = real(nets, *more)
+        if count == 4:
+            with torch.no_grad():
+                next(nets.generator.parameters()).fill_(float("nan"))
+        return losses
+
+    run, options = tmp_path / "run", tiny_options(epochs=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "train_step", poisoned)
+        failed = only(fit(small, options, run))
+    assert "weights of the generator became NaN or infinite in stage sketcher, epoch 2, by step 2" in failed.cause
+    assert all(bool(value.isfinite().all()) for value in weights(run).values())
+    assert isinstance(list(fit(small, options, run, resume=True))[-1], Finished)
+    assert_same_weights(weights(run), weights(uninterrupted))
+
+
+def test_a_validation_that_is_not_a_number_is_never_the_best(
+    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([float("nan"), 0.5, float("nan")] * 2)
+    monkeypatch.setattr(trainer, "validate", lambda *_: {"loss": (loss := next(losses)), "mse": loss})
+    run = tmp_path / "run"
+    list(fit(small, tiny_options(epochs=3), run))
+    assert read_card(run / "model.safetensors").training.validation_mse == 0.5
+
+
 def test_out_of_memory_becomes_a_size_that_fits_and_leaves_nothing_allocated(
     small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,12 +170,19 @@ def test_out_of_memory_becomes_a_size_that_fits_and_leaves_nothing_allocated(
 
     before = tensors()
     monkeypatch.setattr(trainer, "train_step", breaking(2, run_out))
-    monkeypatch.setattr("napari_myelin.core.training.failure.free_memory", lambda device: 60 * 2**20)
+    held = []  # when what is free is asked for, the failed run must have given everything back
+
+    def free(device: torch.device) -> int:
+        held.append(tensors() - before)
+        return 60 * 2**20
+
+    monkeypatch.setattr("napari_myelin.core.training.failure.free_memory", free)
     options = options_from({"network": {"maps": 16, "discriminator_maps": 16}}, tiny_options())
     failed = only(fit(small, options, tmp_path / "run"))
     assert failed.cause == "out of memory"
     assert "0.1 GiB are free: --maps" in failed.advice
     assert "would fit on 32 x 48 x 32 voxels" in failed.advice
+    assert held[0] < 1e5
     monkeypatch.undo()
     assert tensors() - before < 1e5
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from runs import assert_same_weights, kinds, weights
 from tiny import tiny_options
 
@@ -15,7 +16,9 @@ from napari_myelin.core.events import (
     StopRequest,
     read_events,
 )
+from napari_myelin.core.inference.model import load_model
 from napari_myelin.core.training.fit import fit
+from napari_myelin.core.training.trainer import Trainer
 
 
 def test_stopped_and_resumed_run_ends_with_the_weights_of_one_never_interrupted(
@@ -51,6 +54,39 @@ def test_a_file_named_stop_asks_the_run_to_stop(small: Cohort, tmp_path: Path) -
             (run / "stop").touch()
     assert isinstance(events[-1], Stopped)
     assert isinstance(list(fit(small, tiny_options(), run, resume=True))[-1], Finished)
+
+
+def test_a_stop_while_the_cohort_is_read_ends_there_and_the_run_goes_on_later(
+    small: Cohort, tmp_path: Path, uninterrupted: Path
+) -> None:
+    run, options, stop = tmp_path / "run", tiny_options(epochs=2), StopRequest()
+    events = []
+    for event in fit(small, options, run, stop=stop):
+        events.append(event)
+        stop.request()
+    assert kinds(events) == ["progress", "stopped"]
+    assert isinstance(list(fit(small, options, run, resume=True))[-1], Finished)
+    assert_same_weights(weights(run), weights(uninterrupted))
+
+
+def test_a_run_killed_after_its_last_state_ends_with_a_finished_model(
+    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: Path
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(_: Trainer) -> None:
+        raise Killed
+
+    run, options = tmp_path / "run", tiny_options(epochs=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_finish", killed)
+        with pytest.raises(Killed):
+            list(fit(small, options, run))
+    assert isinstance(list(fit(small, options, run, resume=True))[-1], Finished)
+    assert load_model(run / "model.safetensors").card.training.finished
+    assert_same_weights(weights(run), weights(uninterrupted))
+    assert not (run / "cache").exists()
 
 
 def test_a_truncated_state_is_passed_over_for_the_one_before(
