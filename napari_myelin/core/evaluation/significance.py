@@ -1,0 +1,72 @@
+"""Whether two methods, or two regions, differ: the paper's unpaired t-test, and paired Wilcoxon with Holm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import ttest_ind, wilcoxon
+
+LEVEL = 0.05
+
+
+def unpaired(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return p of Student's two-sided t-test, equal variances, as the paper uses it; NaN with fewer than two values.
+
+    Parameters
+    ----------
+    one, other
+        Values of either sample; those that are not finite are left out.
+    """
+    first, second = _finite(one), _finite(other)
+    if min(len(first), len(second)) < 2 or (np.ptp(first) == 0 and np.ptp(second) == 0):
+        return math.nan
+    return float(ttest_ind(first, second).pvalue)
+
+
+def paired(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return p of Wilcoxon's two-sided signed-rank test over pairs; NaN without a pair, 1 where no pair differs.
+
+    Exact where there are few pairs and no ties, as scipy decides.
+
+    Parameters
+    ----------
+    one, other
+        Of the same length, the same subject at the same place; pairs with a value that is not finite are left out.
+
+    Raises
+    ------
+    ValueError
+        If they are not of the same length.
+    """
+    pairs = np.array(list(zip(one, other, strict=True)), dtype=np.float64).reshape(-1, 2)
+    pairs = pairs[np.isfinite(pairs).all(axis=1)]
+    if not len(pairs):
+        return math.nan
+    differences = pairs[:, 0] - pairs[:, 1]
+    if not differences.any():
+        return 1.0
+    return float(wilcoxon(differences).pvalue)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number (Holm 1979): sorted, times n, n - 1, ..., never falling, at most 1.
+
+    Parameters
+    ----------
+    values
+        Of the tests of one family; NaN (no test) stays NaN and does not count.
+    """
+    order = sorted((value, index) for index, value in enumerate(values) if math.isfinite(value))
+    corrected = [math.nan] * len(values)
+    highest = 0.0
+    for rank, (value, index) in enumerate(order):
+        highest = max(highest, min(1.0, value * (len(order) - rank)))
+        corrected[index] = highest
+    return corrected
+
+
+def _finite(values: Sequence[float]) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    return array[np.isfinite(array)]

@@ -1,0 +1,1 @@
+"""The study: folds, methods, parts that run on their own, and one table of results."""
