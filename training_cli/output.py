@@ -23,6 +23,7 @@ from napari_myelin.core.events import (
     Step,
     Stopped,
     StopRequest,
+    duration,
 )
 from napari_myelin.core.events import Progress as Doing
 
@@ -151,16 +152,6 @@ def epoch_line(event: Epoch) -> str:
         parts.append(f"D right {event.balance:.0%}")
     parts += [f"held-out {name} {value:.4g}" for name, value in event.validation.items()]
     return f"{event.stage} {event.epoch}/{event.epochs}: {', '.join(parts)}; about {duration(event.seconds_left)} left"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in words: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 @contextmanager

@@ -168,6 +168,16 @@ def read_events(path: Path) -> list[Event]:
     return events
 
 
+def duration(seconds: float) -> str:
+    """Return seconds in words: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
 class StopRequest:
     """A wish to stop that the engine reads between steps.
 

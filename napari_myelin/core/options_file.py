@@ -72,13 +72,20 @@ def options_from(table: Mapping[str, Any], base: Options | None = None, where: s
 
 def explain(error: ValidationError) -> str:
     """Return pydantic's findings as one line: option, what was expected, what was given."""
-    parts = []
+    return "; ".join(f"{name} {sentence}".strip() for name, sentence in findings(error))
+
+
+def findings(error: ValidationError) -> list[tuple[str, str]]:
+    """Return pydantic's findings: the option (``group.key``), what was expected and given.
+
+    The option is the group's name, or empty, where several options are at odds.
+    """
+    found = []
     for item in error.errors(include_url=False):
-        name = ".".join(str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
         got = "" if isinstance(item["input"], dict | BaseModel) else f", got {item['input']!r}"
-        parts.append(f"{name} {message}{got}".strip())
-    return "; ".join(parts)
+        found.append((".".join(str(part) for part in item["loc"]), message + got))
+    return found
 
 
 def read_options(path: Path, base: Options | None = None) -> Options:
