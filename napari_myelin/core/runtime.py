@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -34,6 +36,34 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+@dataclass(frozen=True)
+class Device:
+    """A processor: torch's ``name`` (``cpu``, ``cuda:0``), what it is in words, and its ``free`` bytes (0: unknown)."""
+
+    name: str
+    words: str
+    free: int
+
+
+def devices() -> list[Device]:
+    """Return every processor that can be computed on: the CPU first, then each GPU."""
+    found = [Device("cpu", f"CPU, {os.cpu_count() or 1} cores", free_memory(torch.device("cpu")))]
+    if torch.cuda.is_available():
+        for number in range(torch.cuda.device_count()):
+            name = f"cuda:{number}"
+            found.append(Device(name, torch.cuda.get_device_name(number), free_memory(torch.device(name))))
+    if torch.backends.mps.is_available():
+        found.append(Device("mps", "Apple GPU", 0))
+    return found
+
+
+def release_memory() -> None:
+    """Give memory that nobody uses any more back to the device, after a failure too."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def launch(options: RuntimeOptions) -> Fabric:
     """Return a launched Fabric: with several devices, this is where the other ranks start.
 
@@ -42,24 +72,38 @@ def launch(options: RuntimeOptions) -> Fabric:
     Raises
     ------
     MyelinError
-        If the device is not there, or cannot do the precision.
+        If the device is not there, there are too few, or it cannot do the precision.
     """
     device = resolve_device(options.device)
     if options.threads:
         torch.set_num_threads(options.threads)
     if device.type == "cpu" and options.precision == "16-mixed":
         raise UsageError('precision "16-mixed" needs a GPU: use "bf16-mixed" or "32-true" on the CPU')
-    several = options.devices * options.num_nodes > 1
+    local, nodes = _processes(options)
+    if device.type == "cuda" and local > (there := torch.cuda.device_count()):
+        raise MyelinError(f"{local} CUDA devices are asked for and {there} are here: lower --devices")
+    several = local * nodes > 1
     fabric = Fabric(
         accelerator=device.type,
-        devices=options.devices,
-        num_nodes=options.num_nodes,
+        devices=local,
+        num_nodes=nodes,
         strategy="ddp" if several else "auto",
         precision=options.precision,
     )
     if several and not torch.distributed.is_initialized():
         fabric.launch()
     return fabric
+
+
+def _processes(options: RuntimeOptions) -> tuple[int, int]:
+    """Return devices a node and nodes: what torchrun started, or else the options."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return options.devices, options.num_nodes
+    world, local = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    asked = options.devices * options.num_nodes
+    if asked not in (1, world):
+        raise UsageError(f"torchrun started {world} processes, the options ask for {asked}: leave out --devices")
+    return local, world // local
 
 
 def to_device(network: NetworkType, device: torch.device) -> NetworkType:

@@ -8,7 +8,9 @@ import torch
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.options import RuntimeOptions
 from napari_myelin.core.runtime import (
+    _processes,
     derive_seed,
+    devices,
     fill_noise,
     free_memory,
     launch,
@@ -66,6 +68,23 @@ def test_half_precision_on_the_cpu_is_refused() -> None:
         launch(RuntimeOptions(device="cpu", precision="16-mixed"))
 
 
+def test_more_gpus_than_there_are_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(MyelinError, match="4 CUDA devices are asked for and 1 are here: lower --devices"):
+        launch(RuntimeOptions(device="cuda", devices=4))
+
+
+def test_what_torchrun_started_is_what_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _processes(RuntimeOptions(devices=2, num_nodes=3)) == (2, 3)
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    assert _processes(RuntimeOptions()) == (4, 2)
+    assert _processes(RuntimeOptions(devices=4, num_nodes=2)) == (4, 2)
+    with pytest.raises(UsageError, match="torchrun started 8 processes, the options ask for 3"):
+        _processes(RuntimeOptions(devices=3))
+
+
 @pytest.mark.parametrize(
     ("error", "answer"),
     [
@@ -82,3 +101,13 @@ def test_running_out_of_memory_is_known_however_it_is_said(error: Exception, ans
 
 def test_free_memory_is_some_bytes_of_this_machine() -> None:
     assert 0 <= free_memory(torch.device("cpu")) < 2**50
+
+
+def test_devices_are_named_as_torch_names_them_with_their_free_memory() -> None:
+    found = devices()
+    assert found[0].name == "cpu"
+    assert found[0].words.startswith("CPU, ")
+    assert found[0].free > 0
+    assert len(found) == 1 + torch.cuda.device_count() + torch.backends.mps.is_available()
+    for each in found:
+        assert torch.zeros(1, device=each.name).device.type == each.name.split(":")[0]

@@ -113,6 +113,29 @@ def classify(dvr: np.ndarray, lesion: np.ndarray, threshold: float | np.ndarray)
     return np.asarray(lesion & (dvr < threshold))
 
 
+SURE, UNSURE = 1, 2
+
+
+def certainty(
+    dvr: np.ndarray, lesion: np.ndarray, threshold: float | np.ndarray, uncertainty: np.ndarray | None
+) -> np.ndarray:
+    """Return how sure it is that a voxel is demyelinated, uint8: 0 it is not, 1 (`SURE`) it is, 2 (`UNSURE`) perhaps.
+
+    Parameters
+    ----------
+    dvr, lesion, threshold
+        As for `classify`.
+    uncertainty
+        SD of the predicted DVR, (I, J, K): a lesion voxel whose DVR is nearer to the threshold than this, on either
+        side, is unsure. None, or 0, leaves no doubt.
+    """
+    below = classify(dvr, lesion, threshold)
+    if uncertainty is None:
+        return below.astype(np.uint8)
+    near = lesion & (np.abs(dvr - threshold) < uncertainty)
+    return np.where(near, UNSURE, below).astype(np.uint8)
+
+
 @dataclass(frozen=True)
 class Lesion:
     """One connected lesion.

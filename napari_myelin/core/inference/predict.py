@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_myelin.core.data.grid import Placement
+from napari_myelin.core.data.grid import Grid, Placement
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.core.inference.model import Model
+from napari_myelin.core.events import Progress
+from napari_myelin.core.inference.model import Model, ModelCard
 from napari_myelin.core.runtime import fill_noise, seeded
 
 
@@ -55,6 +56,17 @@ def check_usable(model: Model, subject: Subject) -> None:
         raise MyelinError(f"{subject.key} has {' and '.join(missing)}; the model needs {needs}")
 
 
+def place(card: ModelCard, subject: Subject, resample: bool = False) -> Placement:
+    """Return where a model's grid lies in a subject.
+
+    Raises
+    ------
+    MyelinError
+        If the subject has no map that can be read.
+    """
+    return Grid.from_dict(card.grid).place(subject.reference(card.modalities), subject.brain(resample))
+
+
 def network_inputs(model: Model, subject: Subject, device: torch.device, resample: bool = False) -> Inputs:
     """Return the subject's MR maps on the model's grid, z-scored with the model's own constants.
 
@@ -64,8 +76,7 @@ def network_inputs(model: Model, subject: Subject, device: torch.device, resampl
         If a modality is missing, or lies on another grid than the subject's first map.
     """
     check_usable(model, subject)
-    reference = subject.reference(model.card.modalities)
-    placement = model.grid.place(reference, subject.brain(resample))
+    placement = place(model.card, subject, resample)
     normalisation = model.normalisation
     channels = [
         normalisation.z(name, placement.to_network(subject.volume(name, resample))) for name in model.card.modalities
@@ -74,7 +85,6 @@ def network_inputs(model: Model, subject: Subject, device: torch.device, resampl
     return Inputs(mri.contiguous(memory_format=torch.channels_last_3d), placement)
 
 
-@torch.inference_mode()
 def predict(
     models: Sequence[Model],
     subject: Subject,
@@ -105,25 +115,65 @@ def predict(
     Raises
     ------
     MyelinError
-        If a modality is missing, a map cannot be read, or the maps do not share a grid.
+        If a modality is missing, a map cannot be read, the maps do not share a grid, or a model predicts NaN.
+    """
+    *_, last = predict_in_steps(models, subject, draws=draws, seed=seed, device=device, resample=resample)
+    assert isinstance(last, Prediction)
+    return last
+
+
+@torch.inference_mode()
+def predict_in_steps(
+    models: Sequence[Model],
+    subject: Subject,
+    *,
+    draws: int = 0,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    resample: bool = False,
+) -> Iterator[Progress | Prediction]:
+    """Predict as `predict` does, one pass through a network after the other, so that whoever waits can give up.
+
+    Parameters
+    ----------
+    models, subject, draws, seed, device, resample
+        As for `predict`.
+
+    Yields
+    ------
+    Progress or Prediction
+        A `Progress` before the first pass and after each one; the `Prediction` last.
+
+    Raises
+    ------
+    MyelinError
+        As `predict`.
     """
     device = torch.device(device)
     sketches, finals, spread, covered = [], [], Spread(), 1.0
+    done, total = 0, len(models) * (1 + draws)
+    yield Progress("predicting", done, total, subject.key)
     for number, model in enumerate(models):
         network = model.network.to(device)
         inputs = network_inputs(model, subject, device, resample)
         covered = min(covered, inputs.placement.covered)
         sketch, final = _run(network, inputs, model, derive=(seed, "prediction"))
+        if not np.isfinite(final.array).all():
+            raise MyelinError(f"model {model.card.uid} predicts NaN for {subject.key}: train it again, or use another")
         sketches.append(sketch)
         finals.append(final)
+        done += 1
+        yield Progress("predicting", done, total, subject.key)
         for draw in range(draws):
             with dropping(network), seeded(device, seed, "dropout", number, draw):
                 spread.add(_run(network, inputs, model, derive=(seed, "draw", number, draw))[1].array)
+            done += 1
+            yield Progress("predicting", done, total, f"draw {draw + 1} of {draws}")
         if not draws:
             spread.add(final.array)
     dvr = _mean(finals)
     uncertainty = Volume(spread.sd(), dvr.affine) if spread.count > 1 else None
-    return Prediction(dvr, _mean(sketches), uncertainty, covered)
+    yield Prediction(dvr, _mean(sketches), uncertainty, covered)
 
 
 def _run(network: nn.Module, inputs: Inputs, model: Model, derive: tuple[int | str, ...]) -> tuple[Volume, Volume]:

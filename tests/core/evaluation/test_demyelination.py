@@ -13,7 +13,15 @@ from napari_myelin.core.data.transform import PointTransform, write_transform
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.controls import TEMPLATE_AFFINE, TEMPLATE_SHAPE, global_threshold, template_threshold
-from napari_myelin.core.evaluation.demyelination import Threshold, agreement, classify, lesion_table
+from napari_myelin.core.evaluation.demyelination import (
+    SURE,
+    UNSURE,
+    Threshold,
+    agreement,
+    certainty,
+    classify,
+    lesion_table,
+)
 
 
 def test_global_threshold_is_mean_minus_k_sd_over_all_controls_white_matter() -> None:
@@ -138,3 +146,15 @@ def test_threshold_json_round_trip() -> None:
     assert (again.kind, again.value, again.k, again.controls) == ("template", 1.0, 1.5, 3)
     np.testing.assert_array_equal(again.affine, threshold.affine)
     assert Threshold.fixed(0.9).on(Subject("x"), Volume(np.zeros((2, 2, 2)), np.eye(4))) == 0.9
+
+
+def test_a_voxel_within_its_uncertainty_of_the_threshold_is_unsure_on_either_side() -> None:
+    dvr = np.array([0.80, 0.95, 1.04, 1.20, 0.80, 0.95])
+    lesion = np.array([True, True, True, True, False, False])
+    uncertainty = np.full(6, 0.1)
+    assert certainty(dvr, lesion, 1.0, uncertainty).tolist() == [SURE, UNSURE, UNSURE, 0, 0, 0]
+    assert certainty(dvr, lesion, np.full(6, 0.9), uncertainty).tolist() == [UNSURE, UNSURE, 0, 0, 0, 0]
+    for doubtless in (None, np.zeros(6)):
+        labels = certainty(dvr, lesion, 1.0, doubtless)
+        assert labels.tolist() == [SURE, SURE, 0, 0, 0, 0]
+        assert labels.dtype == np.uint8

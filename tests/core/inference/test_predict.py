@@ -13,8 +13,9 @@ from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
+from napari_myelin.core.events import Progress
 from napari_myelin.core.inference.model import Model, load_model
-from napari_myelin.core.inference.predict import Spread, dropping, network_inputs, predict
+from napari_myelin.core.inference.predict import Spread, dropping, network_inputs, predict, predict_in_steps
 from napari_myelin.core.networks.unet import ConvBlock
 
 
@@ -136,3 +137,29 @@ def test_inputs_are_z_scored_with_the_models_constants(model: Model, phantom_coh
     expected = (subject.volume("FA").array.max() - scores["mean"]["FA"]) / scores["sd"]["FA"]
     assert float(inputs.mri[0, 1].max()) == pytest.approx(expected, rel=1e-4)
     assert tuple(inputs.mri.shape) == (1, 4, *model.grid.shape)
+
+
+def test_a_prediction_in_steps_is_the_same_and_can_be_given_up_between_draws(
+    model: Model, memory_subject: Subject
+) -> None:
+    *told, last = predict_in_steps([model], memory_subject, draws=3, seed=1)
+    assert [(each.done, each.total) for each in told if isinstance(each, Progress)] == [(n, 4) for n in range(5)]
+    whole = predict([model], memory_subject, draws=3, seed=1)
+    np.testing.assert_array_equal(last.dvr.array, whole.dvr.array)
+    np.testing.assert_array_equal(last.uncertainty.array, whole.uncertainty.array)
+    passes = []
+    model.network.register_forward_hook(lambda *_: passes.append(1))
+    steps = predict_in_steps([model], memory_subject, draws=100)
+    for each in steps:
+        if isinstance(each, Progress) and each.done == 2:
+            steps.close()
+    assert len(passes) == 2
+    assert not any(layer.training for layer in model.network.modules())
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_a_model_that_predicts_nan_is_refused(model: Model, memory_subject: Subject) -> None:
+    with torch.no_grad():
+        next(model.network.parameters()).fill_(torch.nan)
+    with pytest.raises(MyelinError, match=r"predicts NaN for sub-x1: train it again, or use another"):
+        predict([model], memory_subject)
