@@ -13,12 +13,11 @@ from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Skipped
 from napari_myelin.widgets.layers import Frame
-from napari_myelin.widgets.styles import LESION_COLOUR, image_style, layer_name
+from napari_myelin.widgets.styles import image_style, label_colours, layer_name
 
 MARK = "napari_myelin"  # key of our metadata in a layer's
 # bottom to top; modalities come after the images to look at, masks last
 FIRST, LAST = ("t1w", "t2w", "flair"), ("noisefree", "dvr", "brain", "wm", "lesion")
-COLOURS = {"lesion": LESION_COLOUR, "wm": "#4da6ff", "brain": "#b3b3b3", "demyelinated": "#ffd24d"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +30,8 @@ class ShownMap:
 
     @property
     def mask(self) -> bool:
-        """Whether it is a mask (shown as labels)."""
-        return self.array.dtype == bool
+        """Whether it is a mask, or a map of a few labels (uint8): a `Labels` layer."""
+        return self.array.dtype in (bool, np.uint8)
 
 
 def shown_map(frame: Frame, role: str, volume: Volume) -> ShownMap:
@@ -74,7 +73,8 @@ def add_layer(viewer: Any, shown: ShownMap, subject: Subject, *, visible: bool =
     viewer
         napari's.
     shown
-        The map; a mask becomes a `Labels` layer of 0 and 1, anything else an `Image` layer.
+        The map; a mask becomes a `Labels` layer of 0 and 1, a map of labels one of these, anything else an `Image`
+        layer.
     subject
         Whose it is; its key and true affine go into the layer's metadata.
     visible
@@ -91,8 +91,7 @@ def add_layer(viewer: Any, shown: ShownMap, subject: Subject, *, visible: bool =
     metadata = {MARK: {"role": shown.role, "subject": subject.key}}
     given = {"name": name, "metadata": metadata, "visible": visible, **shown.placing}
     if shown.mask:
-        colours = {0: "transparent", None: COLOURS.get(shown.role, "#ff9f1c")}
-        return viewer.add_labels(array, opacity=0.6, colormap=colours, **given)
+        return viewer.add_labels(array, opacity=0.6, colormap=label_colours(shown.role), **given)
     return viewer.add_image(array, **image_style(shown.role, array), **given)
 
 

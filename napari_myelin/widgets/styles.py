@@ -21,6 +21,17 @@ NAMES = {
     "agreement": "agreement",
 }
 LESION_COLOUR = "#ff4d4d"
+MASK_COLOURS = {"lesion": LESION_COLOUR, "wm": "#4da6ff", "brain": "#b3b3b3"}
+# what each label of a map of labels means, and its colour; agreement as in the paper's figure 8
+LABELS: dict[str, dict[int, tuple[str, str]]] = {
+    "demyelinated": {1: ("#ffd60a", "demyelinated"), 2: ("#b07aff", "unsure: within the uncertainty")},
+    "agreement": {
+        1: ("#ffffff", "in neither map"),
+        2: ("#ffd60a", "in both"),
+        3: ("#e01e26", "in the measured map only"),
+        4: ("#ff8c1a", "in the predicted map only"),
+    },
+}
 
 
 def layer_name(role: str) -> str:
@@ -51,6 +62,14 @@ def image_style(role: str, array: np.ndarray) -> dict[str, Any]:
     if role.startswith("saliency-"):
         return {"colormap": "inferno", "contrast_limits": (0.0, _high(array))}
     return {"colormap": "gray", "contrast_limits": WINDOWS.get(role, (0.0, _high(array)))}
+
+
+def label_colours(role: str) -> dict[int | None, str]:
+    """Return the colour of each label of a mask or a map of labels; None is for every other label."""
+    if role in LABELS:
+        colours = {label: colour for label, (colour, _) in LABELS[role].items()}
+        return {0: "transparent", None: "transparent", **colours}
+    return {0: "transparent", None: MASK_COLOURS.get(role, "#ff9f1c")}
 
 
 def _high(array: np.ndarray) -> float:
