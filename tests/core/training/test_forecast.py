@@ -1,0 +1,48 @@
+"""A forecast says what the run then does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny import tiny_options
+
+from napari_myelin.core.data.cohort import Cohort
+from napari_myelin.core.events import Started
+from napari_myelin.core.inference.model import load_model
+from napari_myelin.core.options_file import options_from
+from napari_myelin.core.runtime import resolve_device
+from napari_myelin.core.training import forecast as module
+from napari_myelin.core.training.forecast import forecast
+from napari_myelin.core.training.memory import training_bytes
+
+
+def test_a_forecast_names_the_subjects_and_the_grid_that_the_run_had(phantom_cohort: Cohort, trained_run: Path) -> None:
+    from napari_myelin.core.events import read_events
+
+    (started,) = (event for event in read_events(trained_run / "events.jsonl") if isinstance(event, Started))
+    seen = forecast(phantom_cohort, tiny_options())
+    assert (seen.training, seen.validation) == (len(started.training), len(started.validation)) == (4, 1)
+    assert seen.controls == load_model(trained_run / "model.safetensors").card.training.controls
+    assert list(seen.grid.shape) == load_model(trained_run / "model.safetensors").card.grid["shape"]
+    assert seen.need == training_bytes(tiny_options(), seen.grid.shape, 4)
+    assert seen.device == str(resolve_device("cpu"))
+    assert seen.advice == ""
+
+
+def test_who_is_left_out_is_named(phantom_cohort: Cohort) -> None:
+    first, *others = phantom_cohort.subjects
+    without = replace(first, files={name: file for name, file in first.files.items() if name != "dvr"})
+    seen = forecast(replace(phantom_cohort, subjects=(without, *others)), tiny_options())
+    assert seen.training + seen.validation == 4
+    (note,) = seen.notes
+    assert note.startswith("sub-01 is left out: ")
+
+
+def test_what_does_not_fit_comes_with_what_would(phantom_cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = options_from({"network": {"maps": 64}, "data": {"shape": [32, 48, 32], "spacing": 4.0}}, tiny_options())
+    monkeypatch.setattr(module, "free_memory", lambda device: 40 * 2**20)
+    seen = forecast(phantom_cohort, options)
+    assert seen.need > seen.free == 40 * 2**20
+    assert "would fit on 32 x 48 x 32 voxels" in seen.advice
