@@ -26,6 +26,7 @@ _OUTPUTS = {
     "wm": "anat/{id}_space-pet_label-WM_mask.nii.gz",
     "brain": "anat/{id}_space-pet_desc-brain_mask.nii.gz",
     "demyelinated": "anat/{id}_space-pet_desc-demyelinated_mask.nii.gz",
+    "unsure": "anat/{id}_space-pet_desc-unsure_mask.nii.gz",
     "saliency-check": "anat/{id}_space-pet_desc-saliencyCheck_table.tsv",
     "lesion-table": "anat/{id}_space-pet_desc-lesions_table.tsv",
     "to_template": "anat/{id}_from-pet_to-" + TEMPLATE + "_mode-points_xfm.nii.gz",
@@ -46,7 +47,7 @@ _READ: dict[str, tuple[str, ...]] = {
     "t2w": (r"_T2w\.nii",),
     "flair": (r"_FLAIR\.nii",),
 }
-_DERIVED = re.compile(r"desc-(predicted|sketch|uncertainty|demyelinated|noisefree|\w*Saliency\w*)")
+_DERIVED = re.compile(r"desc-(predicted|sketch|uncertainty|demyelinated|unsure|noisefree|\w*Saliency\w*)")
 
 
 def subject_id(name: str, session: str | None = None) -> str:
@@ -128,6 +129,30 @@ def find_files(folder: Path, inside: Path) -> dict[str, Path]:
         if modality not in found or "space-pet" in path.name:
             found[modality] = path
     return found
+
+
+def identify(filename: str) -> tuple[str | None, str | None]:
+    """Return whose file this is and what it holds, as far as its name alone tells.
+
+    Parameters
+    ----------
+    filename
+        ``sub-01_space-pet_MTRmap.nii.gz``.
+
+    Returns
+    -------
+    subject
+        ``sub-01`` or ``sub-01_ses-02``, None where the name has no such part.
+    role
+        Role or modality, None where it has none (a prediction of ours has none either).
+    """
+    person = re.search(r"(sub-[A-Za-z0-9]+(?:_ses-[A-Za-z0-9]+)?)", filename)
+    key = person[1] if person else None
+    derived = _DERIVED.search(filename)
+    for role, patterns in _READ.items():
+        if (role == "noisefree" or not derived) and any(re.search(pattern, filename) for pattern in patterns):
+            return key, role
+    return key, None if derived else _modality(filename)
 
 
 def _prefer_pet_space(hits: list[Path]) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from napari_myelin.core.data.bids import subject_id
-from napari_myelin.core.data.volume import Volume, read_volume
+from napari_myelin.core.data.volume import Volume, read_grid, read_volume
 from napari_myelin.core.errors import MyelinError
 
 Group = Literal["MS", "HC"]
@@ -108,9 +108,23 @@ class Subject:
         MyelinError
             If there is neither.
         """
+        return self.raw(self._first(modalities))
+
+    def grid(self) -> Volume:
+        """Return the subject's own grid from the header of its `reference`: the values are zeros, nothing is read.
+
+        Raises
+        ------
+        MyelinError
+            If there is neither a measured DVR nor an MR map, or its header cannot be read.
+        """
+        source = self.files[self._first()]
+        return source if isinstance(source, Volume) else read_grid(source)
+
+    def _first(self, modalities: Sequence[str] = ()) -> str:
         for role in ("dvr", *modalities, *self.modalities):
             if role in self.files:
-                return self.raw(role)
+                return role
         raise MyelinError(f"{self.key} has neither a measured DVR nor an MR map")
 
     def volume(self, role: str, resample: bool = False) -> Volume:
@@ -137,7 +151,7 @@ class Subject:
         first = "dvr" if "dvr" in self.files else next(iter(self.modalities), role)
         if role in FREE or role == first:
             return volume
-        reference = self.reference()
+        reference = self.grid()
         if volume.same_grid(reference):
             return volume
         if resample:

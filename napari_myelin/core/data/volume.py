@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
-import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 from scipy.ndimage import affine_transform
 
+from napari_myelin.core.data.header import open_image, readable
 from napari_myelin.core.errors import MyelinError
 
 
@@ -106,26 +106,22 @@ def read_volume(path: Path, *, mask: bool = False) -> Volume:
         If the file is missing, empty, truncated, no NIfTI, 4D, in colours, lies nowhere, or is a mask with several
         labels.
     """
-    try:
-        if path.stat().st_size == 0:
-            raise MyelinError(f"{path} is empty: copy it again")
-        image: Any = nib.load(path)
-        shape = image.shape
-        if len(shape) < 3 or any(extra != 1 for extra in shape[3:]):
-            raise MyelinError(f"{path} has shape {shape}, expected three dimensions: extract one volume")
-        if image.get_data_dtype().kind not in "iuf":
-            raise MyelinError(f"{path} holds colours or complex numbers, expected one real number a voxel: convert it")
-        array = np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged")).reshape(shape[:3])
-    except FileNotFoundError as error:
-        raise MyelinError(f"{path} does not exist: correct the path or leave the entry out") from error
-    except nib.filebasedimages.ImageFileError as error:
-        raise MyelinError(f"{path} is not a NIfTI file that can be read: convert it to .nii.gz") from error
-    except (EOFError, OSError, OverflowError, ValueError, zlib.error, nib.spatialimages.HeaderDataError) as error:
-        raise MyelinError(f"{path} cannot be read to its end (truncated or damaged): copy it again") from error
-    affine = np.asarray(image.affine, dtype=np.float64)
-    if not abs(np.linalg.det(affine[:3, :3])) > 0:  # NaN is not above 0 either
-        raise MyelinError(f"{path} does not say where its voxels lie (its affine has no inverse): repair its header")
+    image, shape, affine = open_image(path)
+    with readable(path):
+        array = np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged")).reshape(shape)
     return Volume(_one_label(array, path) if mask else array, affine)
+
+
+def read_grid(path: Path) -> Volume:
+    """Return where a NIfTI file lies, from its header alone: a volume of zeros that takes no memory.
+
+    Raises
+    ------
+    MyelinError
+        As `read_volume`, but for what only its voxels tell.
+    """
+    _, shape, affine = open_image(path)
+    return Volume(np.broadcast_to(np.uint8(0), shape), affine)
 
 
 def _one_label(array: np.ndarray, path: Path) -> np.ndarray:
@@ -156,7 +152,7 @@ def write_volume(
     intent: str = "",
     description: str = "",
 ) -> None:
-    """Write a volume as ``.nii.gz``, whole or not at all, the same bytes every time.
+    """Write a volume as ``.nii.gz`` (or ``.nii``), whole or not at all, the same bytes every time.
 
     Parameters
     ----------
@@ -217,6 +213,8 @@ def write_image(path: Path, image: Any, *, slope: float | None = None, intent: s
         header = image.header.copy()
         header["vox_offset"], header["scl_slope"], header["scl_inter"] = 352, slope, 0
         raw = header.binaryblock + raw[len(header.binaryblock) :]
+    if path.suffix != ".gz":
+        return write_atomically(path, raw)
     buffer = BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=6, mtime=0, filename="") as file:
         file.write(raw)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from napari_myelin.core.data.subject import Subject
-from napari_myelin.core.data.volume import Volume
+from napari_myelin.core.data.volume import Volume, write_volume
 from napari_myelin.core.errors import MyelinError
 
 
@@ -18,6 +20,15 @@ def test_what_is_missing_is_said_in_words(memory_subject: Subject) -> None:
         Subject("y").reference()
     with pytest.raises(MyelinError, match="sub-x1 has no MD map"):
         memory_subject.raw("MD")
+
+
+def test_own_grid_is_the_references_and_needs_no_values(memory_subject: Subject, tmp_path: Path) -> None:
+    write_volume(tmp_path / "dvr.nii.gz", memory_subject.raw("dvr"))
+    grid = memory_subject.with_files(dvr=tmp_path / "dvr.nii.gz").grid()
+    assert grid.same_grid(memory_subject.reference())
+    assert not grid.array.any()
+    with pytest.raises(MyelinError, match="neither a measured DVR nor an MR map"):
+        Subject("y").grid()
 
 
 def test_another_shape_is_named_with_both_grids_and_the_remedy(memory_subject: Subject) -> None:

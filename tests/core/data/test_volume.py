@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_myelin.core.data.volume import Volume, read_volume, write_atomically, write_volume
+from napari_myelin.core.data.volume import Volume, read_grid, read_volume, write_atomically, write_volume
 from napari_myelin.core.errors import MyelinError
 
 AFFINE = np.array([[-1.5, 0.2, 0, 30], [0.2, 1.5, 0.1, -40], [0, -0.1, 2.5, 5], [0, 0, 0, 1]])
@@ -45,6 +45,26 @@ def test_written_file_is_read_by_nibabel_and_by_us(volume: Volume, tmp_path: Pat
     write_volume(path, volume, intent="dvr", description="what it is")
     assert path.read_bytes() == before  # no time stamp
     assert [file.name for file in path.parent.iterdir()] == ["map.nii.gz"]
+
+
+def test_a_name_without_gz_is_not_compressed(volume: Volume, tmp_path: Path) -> None:
+    write_volume(tmp_path / "map.nii", volume)
+    assert (tmp_path / "map.nii").read_bytes()[:4] == (348).to_bytes(4, "little")  # NIfTI's first field
+    np.testing.assert_array_equal(read_volume(tmp_path / "map.nii").array, volume.array)
+
+
+def test_grid_comes_from_the_header_alone(volume: Volume, tmp_path: Path) -> None:
+    path = tmp_path / "map.nii.gz"
+    write_volume(path, volume)
+    path.write_bytes(path.read_bytes()[:900])  # the header is whole, the values are not
+    grid = read_grid(path)
+    assert grid.shape == (7, 8, 5)
+    np.testing.assert_allclose(grid.affine, AFFINE, atol=1e-6)
+    assert grid.array.strides == (0, 0, 0)  # takes no memory
+    with pytest.raises(MyelinError, match="cannot be read to its end"):
+        read_volume(path)
+    with pytest.raises(MyelinError, match="does not exist"):
+        read_grid(tmp_path / "nothing.nii.gz")
 
 
 def test_scaled_integers_are_rounded_to_their_step(volume: Volume, tmp_path: Path) -> None:
