@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.ndimage import find_objects, label, map_coordinates
+from scipy.ndimage import map_coordinates
 
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.transform import read_transform
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
-
-NEIGHBOURS = np.ones((3, 3, 3))  # voxels that touch by a corner belong to one lesion
+from napari_myelin.core.evaluation.components import Components, components
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,28 +165,23 @@ def lesion_table(dvr: Volume, lesion: np.ndarray, threshold: float | np.ndarray 
     threshold
         DVR, or a map of it; None leaves the shares out.
     """
-    around = find_objects(lesion.astype(np.uint8))
-    if not around:
-        return []
-    # within the box of all lesions, a small part of the image: a user who draws waits for this table
-    whole = around[0]
-    labels, count = label(lesion[whole], NEIGHBOURS)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    boxes = find_objects(labels)
-    dvr_inside = dvr.array[whole]
-    threshold_inside = threshold[whole] if isinstance(threshold, np.ndarray) else threshold
+    return component_table(dvr, components(lesion), threshold)
+
+
+def component_table(dvr: Volume, parts: Components, threshold: float | np.ndarray | None) -> list[Lesion]:
+    """Return a row for each lesion of `components`, in their order; the rest as for `lesion_table`."""
+    dvr_inside = dvr.array[parts.box]
+    threshold_inside = threshold[parts.box] if isinstance(threshold, np.ndarray) else threshold
     rows = []
-    for number, old in enumerate(np.argsort(-sizes[1:], kind="stable") + 1):
-        box = boxes[old - 1]
-        member = labels[box] == old
+    for number, (box, size) in enumerate(zip(parts.boxes, parts.sizes, strict=True), start=1):
+        member = parts.labels[box] == number
         values = dvr_inside[box][member]
         cut = threshold_inside[box][member] if isinstance(threshold_inside, np.ndarray) else threshold_inside
         share = None if cut is None else float((values < cut).mean())
-        corner = [part.start + outer.start for part, outer in zip(box, whole, strict=True)]
+        corner = [part.start + outer.start for part, outer in zip(box, parts.box, strict=True)]
         middle = np.argwhere(member).mean(axis=0) + corner
         x, y, z = (round(float(value), 2) for value in dvr.world(middle))
-        volume = float(sizes[old] * dvr.voxel_volume)
-        rows.append(Lesion(number + 1, int(sizes[old]), volume, float(values.mean()), share, x, y, z))
+        rows.append(Lesion(number, size, float(size * dvr.voxel_volume), float(values.mean()), share, x, y, z))
     return rows
 
 

@@ -9,7 +9,8 @@ from scipy.ndimage import label
 
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.evaluation import metrics
-from napari_myelin.core.evaluation.demyelination import NEIGHBOURS, classify
+from napari_myelin.core.evaluation.components import NEIGHBOURS
+from napari_myelin.core.evaluation.demyelination import classify
 
 SMALLEST = 106.0  # mm3: lesions below it are limited by the PET's noise (test-retest above 10 %)
 
