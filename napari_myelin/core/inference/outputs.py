@@ -16,7 +16,7 @@ from napari_myelin.core.data.export import SPATIAL_REFERENCE
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume, read_volume, write_atomically, write_volume
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.core.evaluation.demyelination import Lesion, Threshold, classify, lesion_table
+from napari_myelin.core.evaluation.demyelination import UNSURE, Lesion, Threshold, certainty, classify, lesion_table
 from napari_myelin.core.inference.attention import Randomised, Saliency
 from napari_myelin.core.inference.model import INTENDED_USE, ModelCard
 from napari_myelin.core.inference.predict import Prediction
@@ -59,9 +59,9 @@ def open_outputs(
         try:
             before = read_outputs(folder)
         except MyelinError as error:
-            raise MyelinError(f"{folder} holds another dataset: choose another --out") from error
+            raise MyelinError(f"{folder} holds another dataset: choose another folder") from error
         if [card.uid for card in before.cards] != [card.uid for card in cards]:
-            raise MyelinError(f"{folder} holds predictions of another model: choose another --out")
+            raise MyelinError(f"{folder} holds predictions of another model: choose another folder")
     write_description(folder, "napari-myelin predictions", GENERATOR, {"IntendedUse": INTENDED_USE})
     if threshold is not None and threshold.map is not None and threshold.affine is not None:
         write_volume(folder / THRESHOLD_MAP, Volume(threshold.map, threshold.affine), intent="threshold")
@@ -99,6 +99,8 @@ def read_outputs(folder: Path) -> Predictions:
 def write_prediction(out: Predictions, subject: Subject, prediction: Prediction) -> list[Lesion]:
     """Write a subject's maps, and where it has a lesion mask, its lesion table and demyelination mask.
 
+    With an uncertainty map, the lesion voxels whose DVR is nearer to the threshold than that are a mask of their own.
+
     Returns
     -------
     list of Lesion
@@ -122,8 +124,11 @@ def write_prediction(out: Predictions, subject: Subject, prediction: Prediction)
         mask = classify(prediction.dvr.array, lesion, threshold)
         extra = {"Threshold": out.threshold.to_dict()}
         _write(out, subject, "demyelinated", Volume(mask, prediction.dvr.affine), extra)
+        if prediction.uncertainty is not None:
+            doubt = certainty(prediction.dvr.array, lesion, threshold, prediction.uncertainty.array) == UNSURE
+            _write(out, subject, "unsure", Volume(doubt, prediction.dvr.affine), extra)
     rows = lesion_table(prediction.dvr, lesion, threshold)
-    _write_lesions(out, subject, rows)
+    write_lesion_table(out.path(subject, "lesion-table"), rows)
     return rows
 
 
@@ -161,8 +166,14 @@ def _write(out: Predictions, subject: Subject, what: str, volume: Volume, extra:
     write_json(sidecar(path), table)
 
 
-def _write_lesions(out: Predictions, subject: Subject, rows: Sequence[Lesion]) -> None:
-    path = out.path(subject, "lesion-table")
+def write_lesion_table(path: Path, rows: Sequence[Lesion]) -> None:
+    """Write lesions as a tab-separated table, a row a lesion, with a JSON file that explains the columns.
+
+    Raises
+    ------
+    MyelinError
+        If it cannot be written.
+    """
     names = [field.name for field in fields(Lesion)]
     lines = ["\t".join(names)]
     for row in rows:

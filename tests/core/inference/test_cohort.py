@@ -77,6 +77,18 @@ def test_lesion_table_and_mask_agree_with_the_predicted_map(
     assert sum(int(row["voxels"]) for row in rows) == lesion.sum()
 
 
+def test_lesion_voxels_within_the_uncertainty_are_a_mask_of_their_own(
+    model: Model, phantom_cohort: Cohort, tmp_path: Path
+) -> None:
+    subject = phantom_cohort.subjects[0]
+    run(model, phantom_cohort.select(["01"]), tmp_path / "p", threshold_value=1.0, uncertainty=2)
+    lesion, made = subject.volume("lesion").array, read_outputs(tmp_path / "p")
+    dvr, spread = (read_volume(made.path(subject, what)).array for what in ("dvr-predicted", "dvr-uncertainty"))
+    doubt = read_volume(made.path(subject, "unsure"), mask=True).array
+    np.testing.assert_array_equal(doubt, lesion & (np.abs(dvr - 1.0) < spread))
+    assert doubt.any()
+
+
 def test_a_subject_that_cannot_be_predicted_is_named_and_the_others_go_on(
     model: Model, phantom_cohort: Cohort, tmp_path: Path
 ) -> None:
@@ -110,7 +122,7 @@ def test_another_models_predictions_are_not_mixed_in(model: Model, phantom_cohor
     other = Model(model.network, model.card.model_copy(update={"uid": "000000000000"}))
     with pytest.raises(MyelinError, match="predictions of another model"):
         run(other, cohort, tmp_path / "p")
-    with pytest.raises(MyelinError, match="holds another dataset: choose another --out"):
+    with pytest.raises(MyelinError, match="holds another dataset: choose another folder"):
         run(model, cohort, phantom_cohort.root)
 
 
