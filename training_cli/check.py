@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     arguments = parse(CheckArguments, "check", argv)
 
-    from napari_myelin.core.data.check import check_cohort, cohort_findings, usual_modalities
+    from napari_myelin.core.data.check import check_cohort, cohort_findings, target_finding, usual_modalities
     from napari_myelin.core.data.cohort import open_cohort
 
     output = Output(arguments.quiet, arguments.as_json)
@@ -42,8 +42,9 @@ def run(argv: Sequence[str]) -> int:
     output.result(cohort=str(cohort.root), modalities=wanted, findings=[asdict(each) for each in general])
     for finding in general:
         output.say(f"  {finding.level}: {finding.text}")
-    wrong = 0
+    wrong, reports = 0, []
     for report in check_cohort(cohort, wanted):
+        reports.append(report)
         output.result(**asdict(report))
         output.say(f"\n{report.subject} ({report.group or 'no group'})")
         output.show(_table(report.maps))
@@ -53,6 +54,12 @@ def run(argv: Sequence[str]) -> int:
     if wrong:
         output.error(f"{wrong} of {len(cohort.subjects)} subjects cannot be used as they are")
         return 1
+    if together := target_finding(reports):
+        output.result(findings=[asdict(together)])
+        if together.level == "error":
+            output.error(together.text)
+            return 1
+        output.say(f"\n{together.level}: {together.text}")
     output.say("\nevery subject can be used")
     return 0
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import FREE, MASKS, Subject, in_words
-from napari_myelin.core.data.usable import empty_problem, lesion_problem, unit_problem
+from napari_myelin.core.data.usable import empty_problem, lesion_problem, target_note, unit_problem
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 
@@ -105,9 +105,11 @@ def _map_findings(subject: Subject, role: str, volume: Volume, reference: Volume
         bad = volume.array.size - int(np.isfinite(volume.array).sum())
         if bad:
             yield Finding("error", f"the {where} holds {bad} voxels of NaN or infinity: set them to 0 or repair it")
-        for problem in (empty_problem(volume.array, where), unit_problem(role, volume.array, where)):
-            if problem:
-                yield Finding("error", problem)
+        if problem := empty_problem(volume.array, where):
+            yield Finding("error", problem)
+        if problem := unit_problem(role, volume.array, where):
+            # another target than DVR can be learnt too; a model's inputs cannot change their unit
+            yield Finding("warning" if role == "dvr" else "error", problem)
     if not volume.same_grid(reference):
         try:
             subject.volume(role)
@@ -153,6 +155,17 @@ def check_cohort(cohort: Cohort, modalities: Sequence[str] | None = None) -> Ite
     wanted = tuple(modalities) if modalities else usual_modalities(cohort)
     for subject in cohort.subjects:
         yield check_subject(subject, wanted)
+
+
+def target_finding(reports: Sequence[SubjectReport]) -> Finding | None:
+    """Return what is to be said of the measured DVR of all subjects together: another target, or mixed units."""
+    rows = ((report.subject, row) for report in reports for row in report.maps)
+    medians = {key: row.median for key, row in rows if row.role == "dvr" and row.voxels}
+    try:
+        note = target_note(medians) if medians else None
+    except MyelinError as error:
+        return Finding("error", str(error))
+    return Finding("note", note) if note else None
 
 
 def usual_modalities(cohort: Cohort) -> tuple[str, ...]:

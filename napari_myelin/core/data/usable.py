@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,6 +18,7 @@ UNITS: dict[str, tuple[str, float, float, str, str]] = {
     "dvr": ("none (ratio)", 0.1, 10.0, "is it a DVR map?", "is it a DVR map, or uptake in Bq/ml?"),
 }
 UNITS["MD"] = UNITS["RD"]
+MIXED = 5.0  # times that one subject's target may exceed the others': no disease does that, another unit does
 OUTSIDE = 0.5  # share of a lesion mask outside the brain from which it cannot be this subject's
 
 
@@ -59,6 +60,37 @@ def lesion_problem(lesion: np.ndarray, brain: np.ndarray, where: str) -> str | N
     return f"{outside / voxels:.0%} of the {where} lies outside the brain: is it this subject's, on this grid?"
 
 
+def target_note(means: Mapping[str, float]) -> str | None:
+    """Return a sentence if what is to be learnt is no DVR, else None.
+
+    Another target than DVR can be learnt as well, in its own unit, as long as that is the same for all.
+
+    Parameters
+    ----------
+    means
+        Subject -> mean (or median) of its target over the voxels that are not 0.
+
+    Raises
+    ------
+    MyelinError
+        If one subject's target is in another unit than the others'.
+    """
+    middle = float(np.median(list(means.values())))
+    for key, mean in means.items():
+        if middle > 0 and not middle / MIXED < mean < middle * MIXED:
+            raise MyelinError(
+                f"the measured DVR of {key} is about {mean:.3g} inside the brain, in the middle of the cohort "
+                f"{middle:.3g}: is it in another unit? bring all of them to one"
+            )
+    _, low, high, _, _ = UNITS["dvr"]
+    if low <= middle <= high:
+        return None
+    return (
+        f"the target is about {middle:.3g} inside the brain, which is no DVR: it is learnt and predicted in its own "
+        "unit, and called DVR in names, tables and pictures all the same"
+    )
+
+
 def refuse_unusable(subject: Subject, modalities: Sequence[str], *, target: bool, resample: bool = False) -> None:
     """Raise where a subject's values cannot be right, though they can be read.
 
@@ -69,7 +101,7 @@ def refuse_unusable(subject: Subject, modalities: Sequence[str], *, target: bool
     modalities
         That are needed.
     target
-        Whether the measured DVR is needed too.
+        Whether the measured DVR is needed too; of its unit the cohort decides, see `target_note`.
     resample
         As for `Subject.volume`.
 
@@ -81,7 +113,7 @@ def refuse_unusable(subject: Subject, modalities: Sequence[str], *, target: bool
     for name in (*modalities, *(("dvr",) if target else ())):
         where = f"{in_words(name)} of {subject.key}"
         array = subject.volume(name, resample).array
-        problem = empty_problem(array, where) or unit_problem(name, array, where)
+        problem = empty_problem(array, where) or (None if name == "dvr" else unit_problem(name, array, where))
         if problem:
             raise MyelinError(problem)
     if subject.has("lesion"):

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import Subject
+from napari_myelin.core.data.usable import target_note
 from napari_myelin.core.data.volume import Volume, content_digest, read_volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.baselines import LinearBaseline
@@ -79,7 +80,7 @@ def evaluate_cohort(
         models=[card.uid for card in made.cards],
         threshold=None if threshold is None else threshold.to_dict(),
         phantom=cohort.phantom,
-        warnings=leakage(made, cohort.name, digests),
+        warnings=[*leakage(made, cohort.name, digests), *_other_targets(made)],
     )
     for path in write_evaluation(evaluation, out):
         yield Saved("table", str(path))
@@ -111,6 +112,11 @@ def leakage(made: Predictions, cohort: str, digests: Mapping[str, str]) -> list[
         for what, known in (("was trained on", trained), ("was chosen by its error on", chosen))
         if known
     ]
+
+
+def _other_targets(made: Predictions) -> list[str]:
+    notes = (target_note({card.uid: card.normalisation["brain_mean"]["dvr"]}) for card in made.cards)
+    return list(dict.fromkeys(note for note in notes if note))
 
 
 def _truth(subject: Subject, threshold: Threshold | None, resample: bool) -> Truth:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_myelin.core.data.check import check_cohort, check_subject, cohort_findings, grid_overlap
+from napari_myelin.core.data.check import check_cohort, check_subject, cohort_findings, grid_overlap, target_finding
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import Subject
-from napari_myelin.core.data.usable import unit_problem
+from napari_myelin.core.data.usable import target_note, unit_problem
 from napari_myelin.core.data.volume import Volume
+from napari_myelin.core.errors import MyelinError
 
 FOUR = ("MTR", "FA", "RD", "AD")
 
@@ -46,6 +47,40 @@ def test_another_unit_is_recognised(memory_subject: Subject, role: str, factor: 
     volume = memory_subject.volume(role)
     changed = memory_subject.with_files(**{role: Volume(volume.array * np.float32(factor), volume.affine)})
     assert sentence in said(changed, "error")
+
+
+def scaled_target(subject: Subject, name: str, factor: float) -> Subject:
+    dvr = subject.volume("dvr")
+    files = {**subject.files, "dvr": Volume(dvr.array * np.float32(factor), dvr.affine)}
+    return Subject(name, None, "MS", files=files)
+
+
+def test_another_target_than_dvr_can_be_learnt_and_is_warned_of(memory_subject: Subject) -> None:
+    other = scaled_target(memory_subject, "x2", 80)
+    assert said(other, "error") == ""
+    assert "expected none (ratio): is it a DVR map, or uptake in Bq/ml?" in said(other, "warning")
+    finding = target_finding([check_subject(other, FOUR)])
+    assert finding is not None
+    assert finding.level == "note"
+    assert "in its own unit" in finding.text
+    assert target_finding([check_subject(memory_subject, FOUR)]) is None
+
+
+def test_targets_of_two_units_in_one_cohort_are_an_error(memory_subject: Subject) -> None:
+    subjects = [scaled_target(memory_subject, f"x{number}", factor) for number, factor in enumerate((1, 1, 80))]
+    finding = target_finding([check_subject(subject, FOUR) for subject in subjects])
+    assert finding is not None
+    assert finding.level == "error"
+    assert "the measured DVR of sub-x2" in finding.text
+
+
+def test_a_cohorts_target_is_judged_by_its_middle() -> None:
+    assert target_note({"a": 1.1, "b": 0.9}) is None
+    note = target_note({"a": 85.0, "b": 75.0})
+    assert note is not None
+    assert "about 80 inside the brain" in note
+    with pytest.raises(MyelinError, match=r"sub-b is about 80 inside the brain, in the middle of the cohort 1.1:"):
+        target_note({"sub-a": 1.0, "sub-b": 80.0, "sub-c": 1.1})
 
 
 def test_missing_things_are_named_by_how_much_they_matter(memory_subject: Subject) -> None:
