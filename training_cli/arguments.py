@@ -78,11 +78,11 @@ def with_options(kind: type[ArgumentsType], **groups: OptionGroup) -> type[Argum
 
 
 def starting_options(argv: Sequence[str], run: Path | None = None) -> Options:
-    """Return the options that flags are put over: of the run to resume, else of ``--options``, else of ``--preset``."""
-    if run is not None:
-        return read_options(run)
+    """Return the options that flags are put over: those of ``--options``, over ``--preset`` or the run to resume."""
     file, name = flag_value(argv, "--options"), flag_value(argv, "--preset")
     base = preset(name) if name is not None else None
+    if run is not None:
+        base = read_options(run)
     return read_options(Path(file), base) if file is not None else (base or preset("paper"))
 
 

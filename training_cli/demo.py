@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from napari_myelin.core.errors import UsageError
 from napari_myelin.core.events import Failed, Stopped, StopRequest
 from napari_myelin.core.options import Options, PredictionOptions, RuntimeOptions
 from napari_myelin.core.options_file import options_from, preset
@@ -36,7 +37,7 @@ class DemoArguments(CommonArguments):
     """
 
     out: Path = Field(Path("napari-myelin-demo"), description="Folder to write; it must not hold a demo.")
-    epochs: int = Field(12, ge=1, description="Epochs of each stage.")
+    epochs: int = Field(12, description="Epochs of each stage.")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -44,6 +45,8 @@ def run(argv: Sequence[str]) -> int:
     arguments = parse(with_options(DemoArguments, settings=PHANTOM, runtime=RuntimeOptions()), "demo", argv)
     phantom = validated(PhantomOptions, arguments.settings)  # type: ignore[attr-defined]
     runtime = validated(RuntimeOptions, arguments.runtime)  # type: ignore[attr-defined]
+    if runtime.devices * runtime.num_nodes > 1:
+        raise UsageError("the demo runs in one process: leave out --devices and --num-nodes")
     changes = {"training": {"epochs": arguments.epochs, "seed": phantom.seed}, "runtime": runtime.model_dump()}
     options = options_from(changes, preset("demo"))
     return Demo(arguments, phantom, options).run()
@@ -97,7 +100,7 @@ class Demo:
         if isinstance(last, Failed):
             if self.arguments.as_json or self.arguments.quiet:
                 self.output.error(last.cause)
-            return 1
+            return 2 if last.usage else 1
         return 0
 
     def _judge(self, cohort: Cohort) -> None:

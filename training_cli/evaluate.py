@@ -12,6 +12,7 @@ import tyro
 from pydantic import Field
 from rich.table import Table
 
+from napari_myelin.core.errors import UsageError
 from napari_myelin.core.events import Event, Skipped, read_events
 from training_cli.arguments import COHORT_HELP, CohortPath, CommonArguments, parse
 from training_cli.output import Output
@@ -46,7 +47,7 @@ class EvaluateArguments(CommonArguments):
     cohort: CohortPath = Field(description=COHORT_HELP)
     out: Path = Field(description="Folder for the tables.")
     threshold_value: float | None = Field(
-        None, gt=0, description="DVR below which a lesion voxel is demyelinated; by default that of the predictions."
+        None, description="DVR below which a lesion voxel is demyelinated; by default that of the predictions."
     )
     resample: bool = Field(False, description="Resample maps that lie on another grid than the measured DVR.")
     run: Path | None = Field(None, description="Run folder of the model, for the page's loss curves.")
@@ -56,6 +57,8 @@ class EvaluateArguments(CommonArguments):
 def run(argv: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     arguments = parse(EvaluateArguments, "evaluate", argv)
+    if arguments.threshold_value is not None and not arguments.threshold_value > 0:
+        raise UsageError(f"threshold_value must be greater than 0, got {arguments.threshold_value}")
 
     from napari_myelin.core.data.cohort import open_cohort
     from napari_myelin.core.evaluation.table import read_evaluation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,6 +58,6 @@ def run(argv: Sequence[str]) -> int:
         if arguments.as_json or arguments.quiet:
             output.error(f"{last.cause}: {last.advice}" if last.advice else last.cause)
         if arguments.debug:
-            print(last.trace)
+            print(last.trace, file=sys.stderr)
         return 2 if last.usage else 1
     return 0

@@ -107,7 +107,7 @@ class Output:
         elif isinstance(event, Skipped):
             self.error(f"{event.subject} is skipped: {event.reason}")
         elif isinstance(event, Stopped):
-            self.say(f"stopped in {event.stage}, epoch {event.epoch}, after step {event.step}; --resume goes on")
+            self.say(stopped_line(event))
         elif isinstance(event, Finished):
             self.say(f"finished in {duration(event.seconds)}: {event.model}")
         elif isinstance(event, Failed):
@@ -115,9 +115,10 @@ class Output:
 
     def _started(self, event: Started) -> None:
         held = f"{len(event.validation)} held out" if event.validation else "none held out"
+        subjects = f"{len(event.training)} subject{'' if len(event.training) == 1 else 's'}"
         epochs = f"{event.epochs} epoch{'' if event.epochs == 1 else 's'} each"
         self.say(
-            f"{'resumed' if event.resumed else 'training'} on {len(event.training)} subjects ({held}), "
+            f"{'resumed' if event.resumed else 'training'} on {subjects} ({held}), "
             f"{' then '.join(event.stages)}, {epochs}, on {event.device}"
         )
         for note in event.notes:
@@ -145,6 +146,13 @@ class Output:
             self.say(f"{text} ({event.done}/{event.total})")
 
 
+def stopped_line(event: Stopped) -> str:
+    """Return where a run or a prediction was stopped, and how to go on."""
+    if event.epoch == 0:
+        return f"stopped after {event.step} subjects; the same command with --subjects predicts the others"
+    return f"stopped in {event.stage}, epoch {event.epoch}, after step {event.step}; --resume goes on"
+
+
 def epoch_line(event: Epoch) -> str:
     """Return an epoch as one line: every loss term, the balance, the validation, the time left."""
     parts = [f"{name} {value:.4g}" for name, value in event.losses.items()]
@@ -162,7 +170,7 @@ def stops_on_interrupt(stop: StopRequest, output: Output) -> Iterator[None]:
         if stop:
             raise KeyboardInterrupt
         stop.request()
-        output.warn("stopping: the run saves after this step (Ctrl-C again ends it at once)")
+        output.warn("stopping: what is under way is finished and saved (Ctrl-C again ends it at once)")
 
     kept = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -37,6 +37,12 @@ def broken(phantom_folder: Path, tmp_path: Path) -> Path:
         (["predict", "only-one", "--out", "y"], "give a model (or several) and then a cohort"),
         (["predict", "m", "c", "--out", "y", "--uncertainty", "1"], "a standard deviation needs 2 draws"),
         (["phantom", "x", "--spacing", "0"], "spacing must be greater than 0.3, got 0.0"),
+        (["phantom", "x", "--patients", "0", "--controls", "0"], "nobody is left to simulate"),
+        (["phantom", "x", "--shape", "0", "16", "16"], "shape (0, 16, 16) must have 16 voxels or more along each axis"),
+        (["demo", "--out", "x", "--epochs", "0"], "training.epochs must be greater than or equal to 1, got 0"),
+        (["demo", "--out", "x", "--devices", "2"], "the demo runs in one process"),
+        (["evaluate", "p", "c", "--out", "e", "--threshold-value", "-1"], "threshold_value must be greater than 0"),
+        (["fit", "x", "--out", "y", "--modalities"], "data.modalities"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_2(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,6 +64,21 @@ def test_unknown_keys_in_a_file_name_the_nearest(tmp_path: Path, capsys: pytest.
     assert call("fit", "x", "--out", tmp_path / "r", "--options", path) == 2
     assert 'unknown key "training.epoch" (did you mean "epochs"?)' in only_error(capsys)
     assert not (tmp_path / "r").exists()
+
+
+def test_a_resumed_run_refuses_another_preset_and_another_file(
+    phantom_folder: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["fit", phantom_folder, "--out", trained_run, "--resume"]
+    kept = (trained_run / "options.toml").read_bytes()
+    assert call(*words, "--preset", "paper") == 2
+    assert "started with preset = demo, now it is paper" in only_error(capsys)
+    path = tmp_path / "o.toml"
+    path.write_text("[training]\nepochs = 7\n")
+    assert call(*words, "--options", path) == 2
+    assert "started with training.epochs = 1, now it is 7" in only_error(capsys)
+    assert (trained_run / "options.toml").read_bytes() == kept
+    assert call(*words, "--preset", "demo", "--options", trained_run / "options.toml") == 0  # the same again
 
 
 # --- bad input: one sentence, exit code 1, nothing written over -----------------------------------------------

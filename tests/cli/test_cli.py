@@ -9,6 +9,8 @@ import pytest
 from commands import SMALL, TINY, call
 
 from napari_myelin.core.evaluation.table import read_evaluation
+from napari_myelin.core.events import Stopped
+from training_cli.output import stopped_line
 
 
 def test_phantom_check_fit_predict_evaluate_info(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,3 +79,10 @@ def test_demo_leaves_a_page_that_says_what_it_is(tmp_path: Path, capsys: pytest.
     assert str(tmp_path / "d" / "page.html") in capsys.readouterr().out.replace("\n", "")
     assert len(list((tmp_path / "d" / "predictions").rglob("*desc-predicted*.nii.gz"))) >= 1
     assert call("demo", "--out", tmp_path / "d", *SMALL) == 1  # a demo is not written over
+
+
+def test_a_stopped_prediction_says_how_to_go_on_and_a_stopped_run_too() -> None:
+    assert stopped_line(Stopped("prediction", 0, 3)) == (
+        "stopped after 3 subjects; the same command with --subjects predicts the others"
+    )
+    assert stopped_line(Stopped("refiner", 2, 5)) == "stopped in refiner, epoch 2, after step 5; --resume goes on"
