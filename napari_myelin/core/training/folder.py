@@ -11,17 +11,17 @@ from napari_myelin.core.inference.model import read_card
 from napari_myelin.core.options import Options
 from napari_myelin.core.options_file import read_options, to_toml
 from napari_myelin.core.runtime import is_first_rank
-from napari_myelin.core.training.record import NAME
+from napari_myelin.core.training.names import CACHE as CACHE
+from napari_myelin.core.training.names import EVENTS
+from napari_myelin.core.training.names import LAST as LAST
+from napari_myelin.core.training.names import MODEL as MODEL
+from napari_myelin.core.training.names import OPTIONS as OPTIONS
+from napari_myelin.core.training.names import PREVIEW as PREVIEW
+from napari_myelin.core.training.names import STATE as STATE
+from napari_myelin.core.training.names import STOP as STOP
 from napari_myelin.core.training.state import load_state
 
-OPTIONS = "options.toml"
-STATE = "state"
-MODEL = "model.safetensors"
-LAST = "last.safetensors"
-PREVIEW = "preview.npz"
-STOP = "stop"
-CACHE = "cache"
-WRITTEN = (STATE, MODEL, LAST, PREVIEW, CACHE, NAME)
+WRITTEN = (STATE, MODEL, LAST, PREVIEW, CACHE, EVENTS)
 
 
 def open_run(run: Path, options: Options, resume: bool) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.options import Options, RuntimeOptions
 from napari_myelin.core.options_file import to_toml
-from napari_myelin.core.training.folder import OPTIONS
+from napari_myelin.core.training.names import OPTIONS
 
 COMMAND = "train.sh"
 SLURM = "train.slurm"

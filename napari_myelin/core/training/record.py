@@ -7,8 +7,7 @@ from pathlib import Path
 
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Event
-
-NAME = "events.jsonl"
+from napari_myelin.core.training.names import EVENTS
 
 
 class Record:
@@ -28,7 +27,7 @@ class Record:
     """
 
     def __init__(self, run: Path, speaks: bool = True) -> None:
-        self.path = run / NAME
+        self.path = run / EVENTS
         self.speaks = speaks
         if speaks:
             try:
