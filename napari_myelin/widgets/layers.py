@@ -109,22 +109,36 @@ class Frame:
         own = apply_orientation(array.transpose(2, 1, 0), ornt_transform(RAS, self.orientation))
         return Volume(np.ascontiguousarray(own), self.reference.affine.copy())
 
-    def layer(self, volume: Volume) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return array and placing of any volume, whatever its grid.
+    def layer(self, volume: Volume) -> tuple[np.ndarray, dict[str, Any], Volume]:
+        """Return array and placing of any volume, whatever its grid, and the grid on which the array is written.
 
         On the own grid, and on any grid whose axes are parallel to it, voxels are shown as they are. A volume that is
         turned against the subject's grid is interpolated along the grid's axes at its own resolution.
         """
         if volume.same_grid(self.reference):
-            return self.array(volume), self.placing
+            return self.array(volume), self.placing, grid_of(self.reference)
         other = Frame(volume)
         turned = np.linalg.inv(self.to_world) @ other.to_world
         if np.abs(turned[:3, :3] - np.eye(3)).max() < PARALLEL:
             origin = apply_affine(turned, other.origin)
-            return other.array(volume), _placing(other.spacing, origin)
+            return other.array(volume), _placing(other.spacing, origin), grid_of(volume)
         return self._straightened(volume, other)
 
-    def _straightened(self, volume: Volume, other: Frame) -> tuple[np.ndarray, dict[str, Any]]:
+    def lies(self, shape: tuple[int, ...], scale: Any, translate: Any) -> Volume:
+        """Return the grid of a layer that is shown with this scale and place (mm along superior, anterior, right).
+
+        Parameters
+        ----------
+        shape
+            Of the layer's array, (superior, anterior, right).
+        scale, translate
+            As the layer has them.
+        """
+        index = np.diag([*scale, 1.0])
+        index[:3, 3] = translate
+        return Volume(np.broadcast_to(np.uint8(0), shape[::-1]), self.to_world @ index @ _swap())
+
+    def _straightened(self, volume: Volume, other: Frame) -> tuple[np.ndarray, dict[str, Any], Volume]:
         corners = np.array(np.meshgrid(*[(0, edge - 1) for edge in volume.shape])).reshape(3, -1).T
         reach = self.shown(volume.world(corners))
         low, spacing = reach.min(axis=0), other.spacing
@@ -140,7 +154,13 @@ class Frame:
             output_shape=tuple(shape),
             order=0 if mask else 1,
         )
-        return array.astype(bool) if mask else array, _placing(spacing, low)
+        grid = self.lies(array.shape, spacing, low)
+        return array.astype(bool) if mask else array, _placing(spacing, low), grid
+
+
+def grid_of(volume: Volume) -> Volume:
+    """Return where a volume lies, without its values."""
+    return Volume(np.broadcast_to(np.uint8(0), volume.shape), volume.affine)
 
 
 def _swap() -> np.ndarray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, Signal
 
 from napari_myelin.core.data.cohort import Cohort, open_cohort
@@ -16,10 +17,22 @@ from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Failed, Skipped
-from napari_myelin.widgets.jobs import Job
-from napari_myelin.widgets.layers import Frame
-from napari_myelin.widgets.maps import ShownMap, add_layer, find_layer, load_maps, remove_layers, shown_map
-from napari_myelin.widgets.settings import setting
+from napari_myelin.widgets.layers import Frame, grid_of
+from napari_myelin.widgets.loading import Loader
+from napari_myelin.widgets.maps import (
+    ShownMap,
+    add_layer,
+    find_layer,
+    own_grid,
+    raise_masks,
+    remove_layers,
+    role_of,
+    roles_to_show,
+    show_one,
+    shown_map,
+)
+from napari_myelin.widgets.mask_work import MaskWork
+from napari_myelin.widgets.orientation import Letters
 
 _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
 
@@ -34,14 +47,18 @@ class Session(QObject):
 
     Attributes
     ----------
-    viewer
-        napari's viewer.
     cohort, subject, frame
         None until there is one. ``subject`` is what its files hold; `current_subject` has the mask as painted.
     resample
         Whether maps on another grid than their subject's are resampled.
     prediction
         What the Predict panel keeps of the last prediction of this subject; None where there is none.
+    resampled
+        Maps of the subject on show that were resampled onto its grid, and what grid they were on.
+    letters, loader
+        What is written at the edges of the view; what reads the maps.
+    mask_work
+        What is drawn of the lesion mask, what of it is saved, and its journal.
     memory
         Values of each panel's form by panel name, so that a panel that was closed opens as it was.
     may_leave
@@ -57,7 +74,7 @@ class Session(QObject):
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
-        self.viewer = viewer
+        self._viewer = ref(viewer)
         self.cohort: Cohort | None = None
         self.subject: Subject | None = None
         self.frame: Frame | None = None
@@ -65,9 +82,19 @@ class Session(QObject):
         self.prediction: Any = None
         self.memory: dict[str, dict[str, Any]] = {}
         self.may_leave: list[Callable[[], bool]] = []
-        self._loading: Job | None = None
+        self.resampled: dict[str, str] = {}
+        self.letters = Letters(viewer)
+        self.loader = Loader()
+        self.loader.took.connect(self._take)
+        self.loader.failed.connect(self.fail)
+        self.loader.done.connect(self._all_read)
+        self._whole = False  # every map that the subject came with is on show
+        self.mask_work = MaskWork(self)
 
-    # --- cohort and subject -------------------------------------------------------------------------
+    @property
+    def viewer(self) -> Any:
+        """Return napari's viewer."""
+        return self._viewer()
 
     def open(self, path: Path) -> None:
         """Open a cohort: a BIDS folder, a ``cohort.tsv``, or ``sample_data``.
@@ -79,12 +106,13 @@ class Session(QObject):
         """
         self.set_cohort(open_cohort(path))
 
-    def set_cohort(self, cohort: Cohort) -> None:
-        """Take a cohort; the subject on show is left unless it belongs to it."""
-        if self.subject is not None and not self.leave():
-            return
+    def set_cohort(self, cohort: Cohort) -> bool:
+        """Take a cohort and leave the subject on show; return whether nobody objected to leaving."""
+        if not self.leave():
+            return False
         self.cohort = cohort
         self.cohort_changed.emit()
+        return True
 
     def choose(self, key: str) -> None:
         """Show a subject of the cohort: its maps are read in a thread and appear as layers.
@@ -99,28 +127,28 @@ class Session(QObject):
         (subject, *_) = self.cohort.select([key]).subjects
         self.show(subject)
 
-    def show(self, subject: Subject) -> None:
-        """Show a subject, in a cohort or not.
+    def show(self, subject: Subject, grid: Volume | None = None) -> bool:
+        """Show a subject, in a cohort or not; return whether nobody objected to leaving the one before.
+
+        Parameters
+        ----------
+        subject
+            Whose maps are read.
+        grid
+            What it is shown on, where that is not its own grid; its values do not matter.
 
         Raises
         ------
         MyelinError
             If it has no map whose grid could be its own.
         """
-        if self.subject is not None and not self.leave():
-            return
-        reference = subject.reference()
-        # only the place of the reference is kept, not its values
-        self.frame = Frame(Volume(np.broadcast_to(np.uint8(0), reference.shape), reference.affine))
-        self.subject = subject
-        self.orient()
+        grid = own_grid(subject) if grid is None else grid_of(grid)
+        if not self.leave():
+            return False
+        self.frame, self.subject = Frame(grid), subject
         self.subject_changed.emit()
-        frame, resample = self.frame, self.resample
-        self._loading = Job("reading", lambda stop: load_maps(subject, frame, resample))
-        self._loading.yielded.connect(self._take)
-        self._loading.failed.connect(self._fail)
-        self._loading.finished.connect(self._all_shown)
-        self._loading.start()
+        self.load_maps(roles_to_show(subject))
+        return True
 
     def leave(self) -> bool:
         """Take the subject and its layers away; return False where somebody objected (an unsaved mask)."""
@@ -128,11 +156,10 @@ class Session(QObject):
             return True
         if not all(agreed() for agreed in self.may_leave):
             return False
-        if self._loading is not None:
-            self._loading.yielded.disconnect(self._take)
-            self._loading.finished.disconnect(self._all_shown)
-            self._loading = None
+        self.loader.forget()
         self.subject = self.frame = self.prediction = None
+        self.resampled, self._whole = {}, False
+        self.letters.show("")
         remove_layers(self.viewer)
         self.subject_changed.emit()
         return True
@@ -145,26 +172,52 @@ class Session(QObject):
         self.subject = subject
         self.cohort_changed.emit()
 
+    def use_resampling(self) -> None:
+        """Resample maps on another grid from now on, and show those of the subject that were left out so far."""
+        self.resample = True
+        if self.subject is not None:
+            self.load_maps([role for role in roles_to_show(self.subject) if self.layer(role) is None])
+
+    def load_maps(self, roles: Sequence[str]) -> None:
+        """Read maps of the subject on show in a thread; each becomes a layer, `subject_shown` comes after the last."""
+        if self.subject is not None and self.frame is not None:
+            self.loader.maps(self.subject, self.frame, roles, self.resample)
+
+    def load_image(self, role: str, path: Path) -> None:
+        """Show a file as a layer of ``role`` beside the subject, wherever it lies; it is none of the subject's maps."""
+        if self.frame is not None:
+            self.loader.image(self.frame, role, path)
+
     def _take(self, event: ShownMap | Skipped) -> None:
         if isinstance(event, Skipped):
-            self.said.emit(event.reason, True)
+            self.tell(event.reason, problem=True)
         elif self.subject is not None:
-            add_layer(self.viewer, event, self.subject, visible=event.role == "lesion")
+            if event.resampled:
+                self.resampled[event.role] = event.resampled
+            first = not any(role_of(layer) for layer in self.viewer.layers)
+            add_layer(self.viewer, event, self.subject, visible=self._whole or event.role == "lesion")
+            if first:  # only now has the viewer three axes
+                self.letters.show(self.subject.key)
 
-    def _fail(self, event: Failed) -> None:
-        self.said.emit(f"{event.cause}. {event.advice}", True)
-
-    def _all_shown(self) -> None:
-        self._loading = None
-        for role in ("flair", "t1w", "MTR", "dvr"):
-            layer = find_layer(self.viewer, role)
-            if layer is not None:
-                layer.visible = True
-                break
-        self.viewer.reset_view()
+    def _all_read(self) -> None:
+        if self.subject is None:
+            return
+        raise_masks(self.viewer)
+        if not self._whole:
+            show_one(self.viewer)
+            self.viewer.reset_view()
+        self._whole = True
         self.subject_shown.emit()
 
-    # --- layers -------------------------------------------------------------------------------------
+    def fail(self, event: Failed) -> None:
+        """Say why something could not be done."""
+        self.tell(f"{event.cause}: {event.advice}" if event.advice else event.cause, problem=True)
+
+    def tell(self, text: str, *, problem: bool = False) -> None:
+        """Say a sentence in the panels that listen; a problem is a notification too."""
+        self.said.emit(text, problem)
+        if problem:
+            show_warning(text)
 
     def add(self, role: str, volume: Volume, *, visible: bool = False) -> Any:
         """Show a volume of the subject as a layer of ``role`` (into the one that is there), and return the layer."""
@@ -189,16 +242,6 @@ class Session(QObject):
         if self.subject is None or lesion is None:
             return self.subject
         return self.subject.with_files(lesion=lesion)
-
-    def orient(self) -> None:
-        """Turn the view: axial, anterior up, right on the left of the screen (radiological) unless set otherwise."""
-        radiological = bool(setting("radiological"))
-        self.viewer.scene.camera.orientation = ("towards", "up", "left" if radiological else "right")
-        self.viewer.dims.ndisplay = 2
-        self.viewer.dims.order = (0, 1, 2)
-        overlay = self.viewer.canvas.overlays.text
-        overlay.text = "R  <  radiological  >  L" if radiological else "L  <  neurological  >  R"
-        overlay.visible = True
 
 
 def session_of(viewer: Any) -> Session:

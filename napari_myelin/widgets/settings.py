@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,21 @@ def autosave_folder() -> Path:
 def threads() -> int:
     """Return how many CPU threads the engine may use: as chosen, else all cores but one, which the window keeps."""
     return int(setting("threads")) or max(1, (os.cpu_count() or 2) - 1)
+
+
+def on_change(name: str, told: Callable[[], None]) -> None:
+    """Call ``told`` whenever a setting is changed in Preferences; nothing where napari has none of ours.
+
+    Parameters
+    ----------
+    name
+        As for `setting`.
+    told
+        A method is forgotten with its object.
+    """
+    try:
+        from napari.settings import get_plugin_settings
+
+        getattr(get_plugin_settings(PLUGIN).general.events, name).connect(told)
+    except (ImportError, AttributeError, KeyError):
+        return

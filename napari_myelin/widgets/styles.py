@@ -12,6 +12,8 @@ from napari_myelin.core.data.subject import in_words
 WINDOWS = {"MTR": (0.0, 60.0), "FA": (0.0, 0.8), "RD": (0.0, 2.0), "AD": (0.0, 2.5)}
 DVR_WINDOW = (0.5, 1.4)
 DVR_ROLES = ("dvr", "noisefree", "dvr-predicted", "dvr-sketch")
+WITH_BAR = (*DVR_ROLES, "dvr-uncertainty", "error")  # shown with a colour bar, where they are switched on
+IMAGE = "image:"  # before the name of a file that is shown beside a subject and belongs to nothing
 NAMES = {
     "dvr-predicted": "predicted DVR",
     "dvr-sketch": "sketch",
@@ -21,6 +23,7 @@ NAMES = {
     "agreement": "agreement",
 }
 LESION_COLOUR = "#ff4d4d"
+CAUTION = "#e0972d"  # of words to be read before something is done
 MASK_COLOURS = {"lesion": LESION_COLOUR, "wm": "#4da6ff", "brain": "#b3b3b3"}
 # what each label of a map of labels means, and its colour; agreement as in the paper's figure 8
 LABELS: dict[str, dict[int, tuple[str, str]]] = {
@@ -39,6 +42,8 @@ def layer_name(role: str) -> str:
     if role.startswith("saliency-"):
         _, target, modality = role.split("-", 2)
         return f"saliency {modality} ({'loss' if target == 'loss' else 'mean DVR'})"
+    if role.startswith(IMAGE):
+        return role.removeprefix(IMAGE)
     return NAMES.get(role, in_words(role))
 
 

@@ -110,15 +110,15 @@ class Subject:
         """
         return self.raw(self._first(modalities))
 
-    def grid(self) -> Volume:
-        """Return the subject's own grid from the header of its `reference`: the values are zeros, nothing is read.
+    def grid(self, role: str | None = None) -> Volume:
+        """Return where a map lies from its header alone (its values are zeros): the `reference`, or that of a role.
 
         Raises
         ------
         MyelinError
-            If there is neither a measured DVR nor an MR map, or its header cannot be read.
+            If there is neither a measured DVR nor an MR map, or the header cannot be read.
         """
-        source = self.files[self._first()]
+        source = self.files[role or self._first()]
         return source if isinstance(source, Volume) else read_grid(source)
 
     def _first(self, modalities: Sequence[str] = ()) -> str:
