@@ -110,23 +110,29 @@ def read_options(path: Path, base: Options | None = None) -> Options:
 def to_toml(options: Options) -> str:
     """Return the options as a TOML file, each with its help as a comment, that `read_options` reads back."""
     lines = [f'preset = "{options.preset}"']
-    for group_name, group in options:
-        if not isinstance(group, OptionGroup):
-            continue
-        lines += ["", f"# {(type(group).__doc__ or '').splitlines()[0]}", f"[{group_name}]"]
-        for key, field in type(group).model_fields.items():
-            value = getattr(group, key)
-            if value is None and key not in ("spacing", "shape"):
-                continue
-            lines += [f"# {field.description}", f"{key} = {_toml_value(value)}"]
+    for name, group in options:
+        if isinstance(group, OptionGroup):
+            lines += ["", *group_to_toml(name, group)]
     return "\n".join(lines) + "\n"
 
 
-def _toml_value(value: object) -> str:
+def group_to_toml(name: str, group: OptionGroup) -> list[str]:
+    """Return the lines of one group of options as a TOML table, each option with its help as a comment."""
+    lines = [f"# {(type(group).__doc__ or '').splitlines()[0]}", f"[{name}]"]
+    for key, field in type(group).model_fields.items():
+        value = getattr(group, key)
+        if value is None and key not in ("spacing", "shape"):
+            continue
+        lines += [f"# {field.description}", f"{key} = {toml_value(value)}"]
+    return lines
+
+
+def toml_value(value: object) -> str:
+    """Return a value of an option as TOML writes it."""
     if value is None:
         return '"none"'
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
     return f'"{value}"' if isinstance(value, str) else repr(value)

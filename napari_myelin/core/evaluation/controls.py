@@ -13,6 +13,7 @@ from napari_myelin.core.data.transform import read_transform
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.demyelination import Threshold
+from napari_myelin.core.options import ThresholdOptions
 
 FWHM_TO_SD = 1 / np.sqrt(8 * np.log(2))
 TEMPLATE_SHAPE = (91, 109, 91)  # MNI152 at 2 mm
@@ -85,6 +86,34 @@ def template_threshold(
     fallback = global_threshold(pairs, k)
     voxelwise = np.where(enough, mean - k * sd, np.nan).astype(np.float32)
     return Threshold("template", fallback.value, k, len(controls), voxelwise, TEMPLATE_AFFINE)
+
+
+def group_threshold(controls: Sequence[Subject], wanted: ThresholdOptions, resample: bool = False) -> Threshold | None:
+    """Return the threshold that the options ask for; None where no control has white matter to take it from.
+
+    Parameters
+    ----------
+    controls
+        Healthy subjects with a measured DVR; those without a white-matter mask are passed over.
+    wanted
+        Which kind, and how many SD.
+    resample
+        As for `Subject.volume`.
+
+    Raises
+    ------
+    MyelinError
+        As `template_threshold`.
+    """
+    if wanted.threshold == "value" and wanted.threshold_value is not None:
+        return Threshold.fixed(wanted.threshold_value)
+    usable = [s for s in controls if s.has("wm") and s.volume("wm", resample).array.any()]
+    if not usable:
+        return None
+    if wanted.threshold == "template":
+        return template_threshold(usable, wanted.threshold_k, resample=resample)
+    maps = ((s.volume("dvr", resample).array, s.volume("wm", resample).array) for s in usable)
+    return global_threshold(maps, wanted.threshold_k)
 
 
 def _on_template(subject: Subject, fwhm: float, resample: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from napari_myelin.core.data.subject import ROLES, Subject, in_words
 from napari_myelin.core.data.usable import target_note
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.evaluation.baselines import LinearBaseline, LinearFit
-from napari_myelin.core.evaluation.controls import global_threshold, template_threshold
+from napari_myelin.core.evaluation.controls import group_threshold
 from napari_myelin.core.evaluation.demyelination import Threshold
 from napari_myelin.core.events import Progress
 from napari_myelin.core.options import DataOptions, Options
@@ -145,20 +145,13 @@ def _linear(cache: CohortCache, keys: list[str], modalities: tuple[str, ...]) ->
 
 
 def _threshold(ground: Ground, options: Options) -> Threshold | None:
-    wanted, resample = options.demyelination, options.data.resample
-    if wanted.threshold == "value" and wanted.threshold_value is not None:
-        return Threshold.fixed(wanted.threshold_value)
-    controls = [s for s in ground.controls if s.has("wm") and s.volume("wm", resample).array.any()]
-    if not controls:
+    threshold = group_threshold(ground.controls, options.demyelination, options.data.resample)
+    if threshold is None:
         ground.notes.append(
             "no control with a white-matter mask among those who train: no group threshold can be stored; "
             "give --threshold value --threshold-value X, here or at prediction"
         )
-        return None
-    if wanted.threshold == "template":
-        return template_threshold(controls, wanted.threshold_k, resample=resample)
-    maps = ((s.volume("dvr", resample).array, s.volume("wm", resample).array) for s in controls)
-    return global_threshold(maps, wanted.threshold_k)
+    return threshold
 
 
 def to_tensors(ground: Ground, key: str, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -1,0 +1,121 @@
+"""The methods that a study compares, each a set of options over what all share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from napari_myelin.core.options import Options
+from napari_myelin.core.options_file import options_from, preset, preset_names
+
+Kind = Literal["network", "linear", "boosting", "ceiling", "noise"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the tables.
+
+    Parameters
+    ----------
+    name, title
+        In files, and for readers.
+    kind
+        ``network`` is trained by `fit`; ``linear`` and ``boosting`` are the voxelwise baselines; ``ceiling`` and
+        ``noise`` the rows that a phantom alone can have.
+    changes
+        Group -> option -> value over what all methods share.
+    family
+        Methods of a family are stages of one cascade: they share a run of the longest one, whose first stages are
+        what a shorter one would have trained.
+    preset
+        Networks, losses and schedule come from this preset instead of what all methods share.
+    widen
+        Feature maps, in multiples of what all methods share.
+    """
+
+    name: str
+    title: str
+    kind: Kind = "network"
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    family: str = ""
+    preset: str = ""
+    widen: int = 1
+
+    @property
+    def refiners(self) -> int:
+        """Refiners after the Sketcher."""
+        return int(self.changes.get("network", {}).get("refiners", 0))
+
+
+def _cascade(name: str, title: str, refiners: int, family: str = "cascade", sketcher_l1: str = "plain") -> Method:
+    loss = {"adversarial": True, "sketcher_l1": sketcher_l1, "refiner_l1": "region"}
+    network = {"generator": "unet", "refiners": refiners}
+    return Method(name, title, changes={"network": network, "loss": loss}, family=family)
+
+
+def _plain(name: str, title: str, generator: str = "unet", l1: str = "plain", widen: int = 1) -> Method:
+    loss, network = {"adversarial": False, "sketcher_l1": l1}, {"generator": generator, "refiners": 0}
+    return Method(name, title, changes={"network": network, "loss": loss}, family=name, widen=widen)
+
+
+METHODS = (
+    Method("linear", "Voxelwise linear", "linear", family="linear"),
+    Method("boosting", "Voxelwise gradient boosting", "boosting", family="boosting"),
+    # the paper's 64 maps are twice those of its U-Net
+    _plain("two_layer", "2-Layer DNN", generator="two_layer", widen=2),
+    _plain("unet", "3D U-Net"),
+    _plain("unet_weighted", "3D U-Net+L1W", l1="region"),
+    _cascade("sketcher", "Sketcher", 0),
+    _cascade("sketcher_weighted", "Sketcher+L1W", 0, family="sketcher_weighted", sketcher_l1="region"),
+    _cascade("refiner", "Refiner (Proposed)", 1),
+    _cascade("refiner2", "Refiner x2", 2),
+    _cascade("refiner3", "Refiner x3", 3),
+    Method("accurate", "Accurate preset", family="accurate", preset="accurate"),
+)
+CEILING = Method("ceiling", "Practical ceiling", "ceiling", family="ceiling")
+NOISE = Method("noise-free", "Noise-free truth", "noise", family="noise-free")
+
+
+def known_methods() -> dict[str, Method]:
+    """Return the methods by name; one that needs a preset is there if the preset is."""
+    return {each.name: each for each in METHODS if not each.preset or each.preset in preset_names()}
+
+
+def title(name: str) -> str:
+    """Return what a reader calls a method."""
+    return {each.name: each.title for each in (*METHODS, CEILING, NOISE)}.get(name, name)
+
+
+def method_options(
+    method: Method, base: Options, inputs: str, changes: Mapping[str, Mapping[str, Any]] | None = None
+) -> Options:
+    """Return the options that a method is trained with.
+
+    Parameters
+    ----------
+    method
+        A network.
+    base
+        What all methods share.
+    inputs
+        Names of the maps with + between.
+    changes
+        What the study's file has differently for this method; it comes last.
+
+    Raises
+    ------
+    UsageError
+        If a value is out of bounds.
+    """
+    own: dict[str, dict[str, Any]] = {group: dict(values) for group, values in method.changes.items()}
+    if method.preset:
+        options = preset(method.preset)
+        shared = {name: getattr(base, name).model_dump() for name in ("data", "runtime", "demyelination")}
+        own = {**own, **shared, "training": {"seed": base.training.seed}}
+    else:
+        options = base
+        own.setdefault("network", {}).setdefault("maps", base.network.maps * method.widen)
+    where = f"method {method.name}"
+    options = options_from({**own, "data": {**own.get("data", {}), "modalities": inputs.split("+")}}, options, where)
+    return options_from(changes or {}, options, where)
