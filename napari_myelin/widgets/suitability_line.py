@@ -1,0 +1,93 @@
+"""Says, before Run, what speaks against predicting the subject on show with the chosen model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel
+
+from napari_myelin.core.events import StopRequest
+from napari_myelin.widgets.jobs import Job
+from napari_myelin.widgets.panel import COLOURS
+from napari_myelin.widgets.session import Session
+from napari_myelin.widgets.styles import CAUTION
+
+
+class SuitabilityLine(QLabel):
+    """A line for each flag: errors in red, warnings in orange; the newest question is the one that is answered.
+
+    Signals: ``changed``, when an answer came or another is awaited; ``failed`` with a `Failed`.
+
+    Attributes
+    ----------
+    flags
+        Findings of the engine; None while the subject is looked at.
+    """
+
+    changed = Signal()
+    failed = Signal(object)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.setWordWrap(True)
+        self.flags: list[Any] | None = []
+        self._asked = False
+        self._job: Job | None = None
+
+    @property
+    def errors(self) -> list[str]:
+        """What forbids a prediction."""
+        return [flag.text for flag in self.flags or [] if flag.level == "error"]
+
+    def look(self, card: Any) -> None:
+        """Compare the subject on show with a model's training subjects, in the background."""
+        if self._job is not None:
+            self._job.disconnect()
+            self._job = None
+        subject = self.session.subject
+        self._asked = subject is not None and card is not None
+        self.flags = None if self._asked else []
+        if self._asked:
+            resample, cohort = self.session.resample, self.session.cohort
+            phantom = cohort is not None and cohort.phantom
+            self._job = Job("checking", lambda stop: _flags(stop, card, subject, resample, phantom))
+            self._job.yielded.connect(self._take)
+            self._job.failed.connect(self._fail)
+            self._job.start()
+        self._show()
+
+    def _take(self, flags: list[Any]) -> None:
+        self.flags = flags
+        self._show()
+
+    def _fail(self, failed: Any) -> None:
+        self.flags = []
+        self.failed.emit(failed)
+        self._show()
+
+    def _show(self) -> None:
+        lines = []
+        for flag in self.flags or []:
+            colour = COLOURS["problem"] if flag.level == "error" else CAUTION
+            lines.append(f'<p style="margin: 2px 0; color: {colour};">{flag.text[0].upper()}{flag.text[1:]}.</p>')
+        if self.flags is None:
+            lines = ["Comparing the subject with those of the training..."]
+        elif not lines and self._asked and self.session.subject is not None:
+            key = self.session.subject.key
+            lines = [f'<p style="color: {COLOURS["good"]};">{key} looks like the training subjects.</p>']
+        self.setText("".join(lines))
+        self.setVisible(bool(lines))
+        self.changed.emit()
+
+
+def _flags(stop: StopRequest, card: Any, subject: Any, resample: bool, phantom: bool) -> Iterator[list[Any]]:
+    from napari_myelin.core.data.check import Finding
+    from napari_myelin.core.inference.suitability import suitability
+
+    flags = suitability(card, subject, resample)
+    if card.training.phantom and not phantom:
+        flags.append(Finding("warning", "the model was trained on simulated subjects, this one is not marked as such"))
+    yield flags
