@@ -44,7 +44,8 @@ class Letters:
         self._viewer = ref(viewer)
         self.subject = ""  # whose letters they are; empty hides them
         camera = viewer.scene.camera
-        for event in (viewer.dims.events.order, viewer.dims.events.ndisplay, camera.events.orientation):
+        dims = viewer.dims.events
+        for event in (dims.ndim, dims.order, dims.ndisplay, camera.events.orientation):
             event.connect(self._write)
         on_change("radiological", self.turn)
 

@@ -26,7 +26,6 @@ from napari_myelin.widgets.maps import (
     own_grid,
     raise_masks,
     remove_layers,
-    role_of,
     roles_to_show,
     show_one,
     shown_map,
@@ -146,6 +145,7 @@ class Session(QObject):
         if not self.leave():
             return False
         self.frame, self.subject = Frame(grid), subject
+        self.letters.show(subject.key)
         self.subject_changed.emit()
         self.load_maps(roles_to_show(subject))
         return True
@@ -194,10 +194,7 @@ class Session(QObject):
         elif self.subject is not None:
             if event.resampled:
                 self.resampled[event.role] = event.resampled
-            first = not any(role_of(layer) for layer in self.viewer.layers)
             add_layer(self.viewer, event, self.subject, visible=self._whole or event.role == "lesion")
-            if first:  # only now has the viewer three axes
-                self.letters.show(self.subject.key)
 
     def _all_read(self) -> None:
         if self.subject is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -19,15 +19,22 @@ Level = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know (``note``), to look at (``warning``) or to repair (``error``), with what to do."""
+    """Something to know (``note``), to look at (``warning``) or to repair (``error``), with what to do.
+
+    ``role`` is the map or mask that it is about, empty where it is about the subject.
+    """
 
     level: Level
     text: str
+    role: str = ""
 
 
 @dataclass(frozen=True)
 class MapSummary:
-    """One image as it lies on disk: grid, and range and median of the values that are not 0."""
+    """One image as it lies on disk: grid, and range and median of the values that are not 0.
+
+    ``overlap`` is the share of the subject's own grid that it covers, ``on_grid`` whether it lies on that very grid.
+    """
 
     role: str
     shape: tuple[int, int, int]
@@ -37,6 +44,8 @@ class MapSummary:
     median: float
     high: float
     voxels: int  # that are not 0
+    overlap: float = 1.0
+    on_grid: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,22 +87,44 @@ def check_subject(subject: Subject, modalities: Sequence[str]) -> SubjectReport:
         try:
             volume = subject.raw(role)
         except MyelinError as error:
-            say(Finding("error", str(error)))
+            say(Finding("error", str(error), role))
             continue
-        report.maps.append(summarise(role, volume))
-        if role not in FREE:
-            reference = reference or volume
-            report.findings.extend(_map_findings(subject, role, volume, reference))
+        reference = reference or (volume if role not in FREE else None)
+        report.maps.append(summarise(role, volume, reference))
+        if role not in FREE and reference is not None:
+            report.findings.extend(replace(each, role=role) for each in _map_findings(subject, role, volume, reference))
     _lesion_finding(subject, report)
     return report
 
 
-def summarise(role: str, volume: Volume) -> MapSummary:
-    """Return a map's grid and range."""
+def header_problems(subject: Subject) -> dict[str, str]:
+    """Return role -> what is wrong, as far as the files' headers tell: gone, no NIfTI, on another grid."""
+    problems: dict[str, str] = {}
+    grids: dict[str, Volume] = {}
+    for role in subject.files:
+        if role == "to_template":
+            continue
+        try:
+            grids[role] = subject.grid(role)
+        except MyelinError as error:
+            problems[role] = str(error)
+    own = next((grids[role] for role in ("dvr", *subject.modalities) if role in grids), None)
+    for role, grid in grids.items():
+        if own is not None and role not in FREE and not grid.same_grid(own):
+            first = in_words("dvr") if "dvr" in grids else "first map"
+            problems[role] = f"the {in_words(role)} lies on another grid than the {first}"
+    return problems
+
+
+def summarise(role: str, volume: Volume, reference: Volume | None = None) -> MapSummary:
+    """Return a map's grid and range, and how it lies to the subject's own grid, where that is given."""
     values = volume.array[(volume.array != 0) & np.isfinite(volume.array)].astype(np.float32)
     low, median, high = np.percentile(values, [0, 50, 100]) if values.size else (0.0, 0.0, 0.0)
     ranges = float(low), float(median), float(high)
-    return MapSummary(role, volume.shape, volume.spacing, volume.orientation, *ranges, int(values.size))
+    same = reference is None or volume.same_grid(reference)
+    overlap = 1.0 if same or reference is None else grid_overlap(volume, reference)
+    grid = volume.shape, volume.spacing, volume.orientation
+    return MapSummary(role, *grid, *ranges, int(values.size), overlap, same)
 
 
 def _map_findings(subject: Subject, role: str, volume: Volume, reference: Volume) -> Iterator[Finding]:
@@ -137,9 +168,10 @@ def _lesion_finding(subject: Subject, report: SubjectReport) -> None:
     problem = lesion_problem(lesion, brain, "lesion mask")
     outside = int((lesion & ~brain).sum())
     if problem:
-        report.findings.append(Finding("error", problem))
+        report.findings.append(Finding("error", problem, "lesion"))
     elif outside:
-        report.findings.append(Finding("warning", f"{outside} voxels of the lesion mask lie outside the brain"))
+        text = f"{outside} voxels of the lesion mask lie outside the brain"
+        report.findings.append(Finding("warning", text, "lesion"))
 
 
 def check_cohort(cohort: Cohort, modalities: Sequence[str] | None = None) -> Iterator[SubjectReport]:

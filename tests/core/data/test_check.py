@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from napari_myelin.core.data.check import check_cohort, check_subject, cohort_findings, grid_overlap, target_finding
+from napari_myelin.core.data.check import (
+    check_cohort,
+    check_subject,
+    cohort_findings,
+    grid_overlap,
+    header_problems,
+    target_finding,
+)
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.usable import target_note, unit_problem
@@ -131,3 +140,26 @@ def test_the_sample_and_the_phantom_pass(phantom_cohort: Cohort) -> None:
     assert notes == ["this cohort is simulated (phantom)"]
     patients = Cohort(phantom_cohort.root, phantom_cohort.subjects[:2])
     assert any("no group threshold" in finding.text for finding in cohort_findings(patients))
+
+
+def test_findings_name_their_map_and_rows_tell_how_it_lies(memory_subject: Subject) -> None:
+    fa = memory_subject.volume("FA")
+    affine = fa.affine.copy()
+    affine[:3, 3] += fa.affine[:3, 0] * 8  # eight of twenty voxels to the side: 3 of 8 sampled planes are left out
+    report = check_subject(memory_subject.with_files(FA=Volume(fa.array, affine)), FOUR)
+    row = next(row for row in report.maps if row.role == "FA")
+    assert (row.on_grid, row.overlap) == (False, pytest.approx(5 / 8))
+    assert [(each.level, each.role) for each in report.findings] == [("error", "FA")]
+    assert all(each.on_grid and each.overlap == 1 for each in report.maps if each.role != "FA")
+
+
+def test_headers_tell_what_is_gone_and_what_lies_elsewhere(memory_subject: Subject, tmp_path: Path) -> None:
+    fa = memory_subject.volume("FA")
+    changed = memory_subject.with_files(
+        FA=Volume(fa.array[1:], fa.affine), RD=tmp_path / "gone.nii.gz", flair=Volume(fa.array[1:], fa.affine)
+    )
+    problems = header_problems(changed)
+    assert set(problems) == {"FA", "RD"}
+    assert problems["FA"] == "the FA map lies on another grid than the measured DVR"
+    assert "does not exist" in problems["RD"]
+    assert header_problems(memory_subject) == {}
