@@ -25,6 +25,7 @@ import numpy as np
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.widgets.journal_records import CHANGE, WHOLE, packed_change, record, records, unpacked_change
+from napari_myelin.widgets.owner import Owner
 
 FORMAT = "napari-myelin mask journal 1"
 SUFFIX = ".mask-journal"
@@ -32,33 +33,6 @@ COMPACT = 1 << 20  # bytes of changes after which the whole mask is written anew
 
 _open: set[Path] = set()  # journals that this process writes
 _count = itertools.count()
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The process that writes a journal: its id, and when it started (ids are given again)."""
-
-    pid: int
-    started: float
-
-    @classmethod
-    def me(cls) -> Owner:
-        """Return this process."""
-        import psutil
-
-        return cls(os.getpid(), psutil.Process().create_time())
-
-    @property
-    def alive(self) -> bool:
-        """Whether another process writes the journal right now."""
-        import psutil
-
-        if self.pid == os.getpid():
-            return False  # our own are in `_open`
-        try:
-            return abs(psutil.Process(self.pid).create_time() - self.started) < 1
-        except psutil.Error:
-            return False
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,7 +61,7 @@ def save_mask(path: Path, mask: Volume, subject: Subject, *, backup: bool = Fals
     Parameters
     ----------
     path
-        ``.nii.gz``; its folders are made. A sidecar is written beside it, whose other fields are kept.
+        ``.nii.gz`` or ``.nii``; its folders are made. A sidecar is written beside it, whose other fields are kept.
     mask
         bool, on the subject's own grid.
     subject
@@ -74,9 +74,9 @@ def save_mask(path: Path, mask: Volume, subject: Subject, *, backup: bool = Fals
     MyelinError
         If it cannot be written, or what was written is not the mask; what was there before is then untouched.
     """
-    if not path.name.endswith(".nii.gz"):
+    if not path.name.endswith((".nii.gz", ".nii")):
         raise MyelinError(f"{path.name} is no name for a mask: let it end in .nii.gz")
-    unproved = path.with_name(f".{path.name.removesuffix('.nii.gz')}.unproved.nii.gz")
+    unproved = path.with_name(f".unproved-{path.name}")
     try:
         write_volume(unproved, mask, intent="lesion", description=f"napari-myelin {napari_myelin.__version__}")
         _prove(unproved, path, mask)
