@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from napari_myelin.core.events import Event, Finished
 from napari_myelin.core.inference.model import Model, load_model
 from napari_myelin.core.phantom.cohort import write_cohort
 from napari_myelin.core.training.fit import fit
+
+pytest_plugins = ["pytestqt.plugin"] if find_spec("PyQt6") else []
 
 
 @pytest.fixture(scope="session")
