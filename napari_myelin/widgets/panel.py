@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_myelin.core.events import Failed
+from napari_myelin.widgets.closing import guard
 from napari_myelin.widgets.session import session_of
 
 RESEARCH = "Research software, not a medical device."
@@ -47,6 +50,11 @@ class Panel(QWidget):
         whole.addWidget(area, 1)
         whole.addWidget(self.message)
 
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """See to it that the window does not close upon running work."""
+        super().showEvent(event)
+        guard(self)
+
     @property
     def memory(self) -> dict[str, Any]:
         """Values of the panel's form that outlive it."""
@@ -60,11 +68,17 @@ class Panel(QWidget):
 
     def fail(self, failed: Failed) -> None:
         """Show why something could not be done, here and as a notification."""
-        sentence = f"{failed.cause}: {failed.advice}" if failed.advice else failed.cause
+        sentence = without_flags(f"{failed.cause}: {failed.advice}" if failed.advice else failed.cause)
         self.say(sentence, "problem")
         from napari.utils.notifications import show_error
 
         show_error(sentence)
+
+
+def without_flags(sentence: str) -> str:
+    """Return a sentence of the engine with the command line's flags called as the panels call them."""
+    called = {"resume": "Resume", "out": "run folder"}
+    return re.sub(r"--([a-z][a-z-]*)", lambda flag: called.get(flag[1], flag[1].replace("-", " ")), sentence)
 
 
 def allow(button: QPushButton, reason: str, tooltip: str) -> None:

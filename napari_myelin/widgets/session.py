@@ -41,8 +41,8 @@ class Session(QObject):
 
     Signals: ``cohort_changed`` (another cohort, or its subjects changed); ``subject_changed`` (another subject is on
     show, or none; its layers follow); ``subject_shown`` (all its layers are there); ``lesion_changed`` (the lesion
-    mask was painted, imported, removed or undone); ``prediction_changed``; ``said`` with a sentence and whether it is
-    a problem.
+    mask was painted, imported, removed or undone); ``prediction_changed``; ``model_offered`` with the file of a model
+    to predict with; ``said`` with a sentence and whether it is a problem.
 
     Attributes
     ----------
@@ -69,6 +69,7 @@ class Session(QObject):
     subject_shown = Signal()
     lesion_changed = Signal()
     prediction_changed = Signal()
+    model_offered = Signal(object)
     said = Signal(str, bool)
 
     def __init__(self, viewer: Any) -> None:
