@@ -19,9 +19,12 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 libraries:
-	@command -v dpkg-query > /dev/null || exit 0; \
+	@if ! command -v dpkg-query > /dev/null; then \
+		test "$$(uname)" != Linux || echo "napari's window needs these system libraries (Debian's names): $(LIBRARIES)"; \
+		exit 0; \
+	fi; \
 	missing=$$(for name in $(LIBRARIES); do \
-		dpkg-query -W -f='$${Status}' $$name 2> /dev/null | grep -q 'install ok' || echo $$name; done | tr '\n' ' '); \
+		dpkg-query -W -f='$${Status}' $$name $${name}t64 2> /dev/null | grep -q 'install ok' || echo $$name; done | tr '\n' ' '); \
 	test -n "$$missing" || exit 0; \
 	if [ "$$(id -u)" = 0 ]; then \
 		echo "installing $$missing"; \

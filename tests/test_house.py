@@ -65,7 +65,10 @@ def test_modules_are_short_and_everything_public_is_documented(path: Path) -> No
 
 
 def test_the_manifest_at_the_root_is_the_packages() -> None:
-    assert (ROOT / "napari.yaml").read_bytes() == (ROOT / "napari_myelin" / "napari.yaml").read_bytes()
+    root = (ROOT / "napari.yaml").read_text(encoding="utf-8")
+    # git on Windows may check a symlink out as a file that holds the name of its target
+    linked = sys.platform == "win32" and root == "napari_myelin/napari.yaml"
+    assert linked or root == (ROOT / "napari_myelin" / "napari.yaml").read_text(encoding="utf-8")
 
 
 def test_napari_accepts_the_manifest() -> None:
