@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QToolButton, QWidget
+from qtpy.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_myelin.widgets.lesion_layer import BRUSHES, brush_sizes, can_undo
 from napari_myelin.widgets.mask_work import MaskWork
@@ -36,14 +35,14 @@ class BrushBox(QWidget):
         self.tools = self._group(TOOLS, TOOL_TIPS, self._use_tool)
         self.sizes = self._group(dict.fromkeys(BRUSHES, ""), {}, self._use_size)
         self.depths = self._group(DEPTHS, DEPTH_TIPS, self._use_depth)
-        self.undo, self.redo = QToolButton(), QToolButton()
+        self.undo, self.redo = QPushButton(), QPushButton()
         for button, label, act in ((self.undo, "Undo", self._undo), (self.redo, "Redo", self._redo)):
             button.setText(label)
             button.clicked.connect(act)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.addLayout(_row(*self.tools.buttons(), None, self.undo, self.redo), 0, 0)
-        grid.addLayout(_row(*self.sizes.buttons(), None, *self.depths.buttons()), 1, 0)
+        grid.addLayout(_row(*self.sizes.buttons(), QLabel("mm"), None, *self.depths.buttons()), 1, 0)
         work.tool.connect(self.refresh)
         work.changed.connect(self.refresh)
         self.refresh()
@@ -66,7 +65,7 @@ class BrushBox(QWidget):
                 button.setChecked(index == value)
             group.setExclusive(True)
         for button, voxels, size in zip(self.sizes.buttons(), BRUSHES, brush_sizes(frame), strict=True):
-            button.setText(f"{size:.2g} mm")
+            button.setText(f"{size:.2g}")
             button.setToolTip(
                 f"{voxels} voxel{'s' if voxels > 1 else ''} across along the shortest edge: {size:.3g} mm"
             )
@@ -79,11 +78,10 @@ class BrushBox(QWidget):
     def _group(self, labels: dict[Any, str], tips: dict[Any, str], act: Callable[[Any], None]) -> QButtonGroup:
         group = QButtonGroup(self)
         for value, label in labels.items():
-            button = QToolButton(self)  # the group does not keep it
+            button = QPushButton(self)  # the group does not keep it
             button.setText(label)
             button.setToolTip(tips.get(value, ""))
             button.setCheckable(True)
-            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
             button.clicked.connect(lambda checked=False, value=value: act(value))
             group.addButton(button)
         return group
@@ -118,12 +116,12 @@ def _nearest_brush(size: float) -> int | None:
     return BRUSHES.index(across) if across in BRUSHES else None
 
 
-def _row(*buttons: QToolButton | None) -> QHBoxLayout:
+def _row(*parts: QWidget | None) -> QHBoxLayout:
     row = QHBoxLayout()
     row.setSpacing(3)
-    for button in buttons:
-        if button is None:
+    for part in parts:
+        if part is None:
             row.addStretch(1)
         else:
-            row.addWidget(button)
+            row.addWidget(part)
     return row

@@ -113,7 +113,7 @@ class Journal:
         self._last = self._thread.submit(self._append, np.array(voxels), np.array(values), time.time())
 
     def wait(self, seconds: float = 10.0) -> bool:
-        """Wait until everything recorded is on the disk; return whether it is."""
+        """Wait until everything recorded is on the disk (and the file gone, if so ended); return whether it is."""
         if self._last is not None:
             self._last.result(seconds)
         return not self._whole
@@ -123,7 +123,7 @@ class Journal:
         if self._closed:
             return
         self._closed = True
-        self._thread.submit(self._end, keep)
+        self._last = self._thread.submit(self._end, keep)
         self._thread.shutdown(wait=False)
 
     def _end(self, keep: bool) -> None:

@@ -12,6 +12,7 @@ from napari_myelin.core.evaluation.components import Components
 from napari_myelin.widgets.layers import Frame
 
 CHOSEN = "chosen-lesion"  # role of the outline
+CHOSEN_COLOUR = "#4de1ff"
 BRUSHES = (1, 3, 5, 9)  # voxels across; napari paints odd numbers only
 
 
@@ -94,6 +95,7 @@ def outline(session: Any, mask: Volume | None) -> None:
         return
     active = viewer.layers.selection.active
     layer = session.add(CHOSEN, mask, visible=True)
+    layer.name, layer.colormap = "chosen lesions", {0: "transparent", None: CHOSEN_COLOUR}
     layer.contour, layer.opacity, layer.editable = 1, 1.0, False
     if active is not None:
         viewer.layers.selection.active = active

@@ -45,7 +45,7 @@ class Source:
     def threshold_in_words(self) -> str:
         """``threshold 0.912``, ``voxelwise threshold``, or that there is none."""
         if self.threshold is None:
-            return "no threshold yet: predict with a model that has one"
+            return "no threshold (a model gives one)"
         return "voxelwise threshold" if isinstance(self.threshold, np.ndarray) else f"threshold {self.threshold:.3f}"
 
 
@@ -90,7 +90,10 @@ class LesionList(QTableWidget):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.verticalHeader().hide()
+        self.setHorizontalHeaderLabels(["Lesion", "ml", "mean DVR", "demyelinated"])
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.horizontalHeader().setSectionResizeMode(3, QHeaderView.ResizeMode.ResizeToContents)
+        self.horizontalHeaderItem(3).setToolTip("Share of the lesion's voxels below the threshold")
         self.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.setMinimumHeight(170)
         self.itemSelectionChanged.connect(self._select)
@@ -144,7 +147,7 @@ class LesionList(QTableWidget):
         again = [number for number in map(self._number_at, self._at) if number]
         self.blockSignals(True)
         self.setRowCount(len(rows))
-        self.setHorizontalHeaderLabels(["Lesion", "Volume, ml", f"Mean {source.name or 'DVR'}", "Demyelinated"])
+        self.horizontalHeaderItem(2).setToolTip(f"Mean {source.name}" if source.name else "There is no DVR yet")
         for index, row in enumerate(rows):
             cells = (
                 f"{row.label}",

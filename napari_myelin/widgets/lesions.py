@@ -21,6 +21,7 @@ from napari_myelin.widgets.recovery_offer import offer_recovery
 
 NO_SUBJECT = "choose a subject in the Subject panel first"
 NO_MASK = "there is no lesion mask; make or import one"
+WIDTH = 350  # px, below which labels would be cut
 TIPS = {
     "new": "An empty mask on the subject's own grid, ready to be drawn in.",
     "import": "Take a mask from a NIfTI file; one on another grid is resampled to the nearest voxel, if you agree.",
@@ -63,6 +64,7 @@ class LesionsPanel(Panel):
             )
         }
         self._build()
+        self.setMinimumWidth(WIDTH)
         actions = (self.make_mask, self.import_file, self.merge, self.delete, self.save, self.save_as)
         for button, act in zip(self.buttons.values(), actions, strict=True):
             button.clicked.connect(act)
@@ -103,7 +105,7 @@ class LesionsPanel(Panel):
         self.status.setText(self._status())
         source = self.lesions.source
         phantom = "Phantom: simulated, no person. " if self.session.cohort and self.session.cohort.phantom else ""
-        about = f"{source.name}, {source.threshold_in_words}." if source.name else "no DVR: predict one to see values."
+        about = f"{source.name}, {source.threshold_in_words}." if source.name else "no DVR yet: predict one."
         self.head.setText(phantom + about[0].upper() + about[1:])
         no_subject = "" if subject is not None else NO_SUBJECT
         no_mask = no_subject or ("" if work.mask is not None else NO_MASK)
@@ -132,7 +134,7 @@ class LesionsPanel(Panel):
             return f"{subject.key}: no lesion mask."
         count = len(self.lesions.rows)
         lesions = f"{count} lesion{'' if count == 1 else 's'}, {amount(mask)}"
-        return f"{subject.key}: {lesions}.{' Not saved; kept in the journal.' if self.work.unsaved else ''}"
+        return f"{subject.key}: {lesions}.{' Not saved yet.' if self.work.unsaved else ''}"
 
     def _another_subject(self) -> None:
         self.say("")
@@ -194,7 +196,9 @@ class LesionsPanel(Panel):
 def _words() -> QLabel:
     label = QLabel()
     label.setWordWrap(True)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    policy.setHeightForWidth(True)  # else a second line is cut
+    label.setSizePolicy(policy)
     return label
 
 

@@ -16,7 +16,9 @@ class Offer(QFrame):
         self.setStyleSheet("#offer { border: 1px solid #d9a13b; border-radius: 4px; }")
         self.text = QLabel()
         self.text.setWordWrap(True)
-        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)  # else a second line is cut
+        self.text.setSizePolicy(policy)
         self.row = QHBoxLayout()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(8, 6, 8, 6)
