@@ -14,6 +14,7 @@ COMMANDS = {
     "fit": "train a model on a cohort",
     "predict": "predict DVR maps of a cohort's subjects with one model or several",
     "evaluate": "compare predictions with measured DVR maps",
+    "study": "compare methods and inputs by cross-validation: the paper's tables and figures",
     "demo": "all of it on a small phantom, ending in a page to read",
     "info": "print a model's card",
 }

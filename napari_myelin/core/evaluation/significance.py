@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import ttest_ind, wilcoxon
+from scipy.stats import t as student
+from scipy.stats import wilcoxon
 
 LEVEL = 0.05
 
@@ -20,9 +21,15 @@ def unpaired(one: Sequence[float], other: Sequence[float]) -> float:
         Values of either sample; those that are not finite are left out.
     """
     first, second = _finite(one), _finite(other)
-    if min(len(first), len(second)) < 2 or (np.ptp(first) == 0 and np.ptp(second) == 0):
+    freedom = first.size + second.size - 2
+    if min(first.size, second.size) < 2:
         return math.nan
-    return float(ttest_ind(first, second).pvalue)
+    pooled = (first.var() * first.size + second.var() * second.size) / freedom
+    if pooled == 0:
+        return math.nan  # nothing varies: there is no error to hold the difference against
+    # by hand, because scipy warns (an error in tests) where values are nearly the same
+    statistic = (first.mean() - second.mean()) / math.sqrt(pooled * (1 / first.size + 1 / second.size))
+    return float(2 * student.sf(abs(statistic), freedom))
 
 
 def paired(one: Sequence[float], other: Sequence[float]) -> float:

@@ -48,7 +48,7 @@ def loss_curves(events: Sequence[Event]) -> list[tuple[str, str]]:
             upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
             _terms(upper, lower, own)
             lower.set_xlabel("epoch")
-            pictures.append((stage, _svg(figure)))
+            pictures.append((stage, to_svg(figure)))
     return pictures
 
 
@@ -91,10 +91,11 @@ def lesion_scatter(evaluation: Evaluation, method: str) -> str | None:
         axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
         axes.set_xlabel("measured mean DVR of a lesion")
         axes.set_ylabel("predicted")
-        return _svg(figure)
+        return to_svg(figure)
 
 
-def _svg(figure: Figure) -> str:
+def to_svg(figure: Figure) -> str:
+    """Return a figure as SVG without a date, the same every time, its ink the page's text colour."""
     buffer = StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue().replace(INK, "currentColor")

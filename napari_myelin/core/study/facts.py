@@ -9,9 +9,10 @@ from typing import Any
 
 import napari_myelin
 from napari_myelin.core.errors import MyelinError
+from napari_myelin.core.events import Epoch, read_events
 from napari_myelin.core.inference.model import read_card
 from napari_myelin.core.study.parts import Part, Plan
-from napari_myelin.core.training.folder import MODEL
+from napari_myelin.core.training.names import EVENTS, MODEL
 
 
 def facts(plan: Plan, done: Sequence[Part], said: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +57,13 @@ def _training(plan: Plan, part: Part) -> dict[str, Any]:
         "grid": card.grid["shape"],
         "spacing": card.grid["spacing"],
         "epochs": card.training.epochs,
+        "stages": _seconds(plan.place(part) / "run" / EVENTS),
     }
+
+
+def _seconds(events: Path) -> dict[str, float]:
+    """Return for each stage of a run the seconds from its beginning to the stage's end: a shorter cascade's time."""
+    return {event.stage: round(event.seconds, 1) for event in read_events(events) if isinstance(event, Epoch)}
 
 
 def commit() -> str:

@@ -18,8 +18,8 @@ class Method:
 
     Parameters
     ----------
-    name, title
-        In files, and for readers.
+    name
+        In files; `method_title` is what readers see.
     kind
         ``network`` is trained by `fit`; ``linear`` and ``boosting`` are the voxelwise baselines; ``ceiling`` and
         ``noise`` the rows that a phantom alone can have.
@@ -35,7 +35,6 @@ class Method:
     """
 
     name: str
-    title: str
     kind: Kind = "network"
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     family: str = ""
@@ -48,43 +47,38 @@ class Method:
         return int(self.changes.get("network", {}).get("refiners", 0))
 
 
-def _cascade(name: str, title: str, refiners: int, family: str = "cascade", sketcher_l1: str = "plain") -> Method:
+def _cascade(name: str, refiners: int, family: str = "cascade", sketcher_l1: str = "plain") -> Method:
     loss = {"adversarial": True, "sketcher_l1": sketcher_l1, "refiner_l1": "region"}
     network = {"generator": "unet", "refiners": refiners}
-    return Method(name, title, changes={"network": network, "loss": loss}, family=family)
+    return Method(name, changes={"network": network, "loss": loss}, family=family)
 
 
-def _plain(name: str, title: str, generator: str = "unet", l1: str = "plain", widen: int = 1) -> Method:
+def _plain(name: str, generator: str = "unet", l1: str = "plain", widen: int = 1) -> Method:
     loss, network = {"adversarial": False, "sketcher_l1": l1}, {"generator": generator, "refiners": 0}
-    return Method(name, title, changes={"network": network, "loss": loss}, family=name, widen=widen)
+    return Method(name, changes={"network": network, "loss": loss}, family=name, widen=widen)
 
 
 METHODS = (
-    Method("linear", "Voxelwise linear", "linear", family="linear"),
-    Method("boosting", "Voxelwise gradient boosting", "boosting", family="boosting"),
+    Method("linear", "linear", family="linear"),
+    Method("boosting", "boosting", family="boosting"),
     # the paper's 64 maps are twice those of its U-Net
-    _plain("two_layer", "2-Layer DNN", generator="two_layer", widen=2),
-    _plain("unet", "3D U-Net"),
-    _plain("unet_weighted", "3D U-Net+L1W", l1="region"),
-    _cascade("sketcher", "Sketcher", 0),
-    _cascade("sketcher_weighted", "Sketcher+L1W", 0, family="sketcher_weighted", sketcher_l1="region"),
-    _cascade("refiner", "Refiner (Proposed)", 1),
-    _cascade("refiner2", "Refiner x2", 2),
-    _cascade("refiner3", "Refiner x3", 3),
-    Method("accurate", "Accurate preset", family="accurate", preset="accurate"),
+    _plain("two_layer", generator="two_layer", widen=2),
+    _plain("unet"),
+    _plain("unet_weighted", l1="region"),
+    _cascade("sketcher", 0),
+    _cascade("sketcher_weighted", 0, family="sketcher_weighted", sketcher_l1="region"),
+    _cascade("refiner", 1),
+    _cascade("refiner2", 2),
+    _cascade("refiner3", 3),
+    Method("accurate", family="accurate", preset="accurate"),
 )
-CEILING = Method("ceiling", "Practical ceiling", "ceiling", family="ceiling")
-NOISE = Method("noise-free", "Noise-free truth", "noise", family="noise-free")
+CEILING = Method("ceiling", "ceiling", family="ceiling")
+NOISE = Method("noise-free", "noise", family="noise-free")
 
 
 def known_methods() -> dict[str, Method]:
     """Return the methods by name; one that needs a preset is there if the preset is."""
     return {each.name: each for each in METHODS if not each.preset or each.preset in preset_names()}
-
-
-def title(name: str) -> str:
-    """Return what a reader calls a method."""
-    return {each.name: each.title for each in (*METHODS, CEILING, NOISE)}.get(name, name)
 
 
 def method_options(

@@ -38,7 +38,7 @@ from napari_myelin.core.study.voxelwise import (
     train_linear,
 )
 from napari_myelin.core.training.fit import fit
-from napari_myelin.core.training.folder import MODEL, OPTIONS
+from napari_myelin.core.training.names import MODEL, OPTIONS
 
 
 def do_part(plan: Plan, part: Part, stop: StopRequest) -> Iterator[Event]:
