@@ -89,7 +89,7 @@ def _sections(given: PageInput) -> Iterator[str]:
     if evaluation.phantom or given.predictions.phantom:
         yield '<div class="banner">Phantom: these subjects are simulated. Nobody was scanned.</div>'
     for warning in evaluation.warnings:
-        yield f'<div class="banner">{html.escape(warning)}.</div>'
+        yield f'<div class="banner">{html.escape(warning[:1].upper() + warning[1:])}.</div>'
     yield _facts(given)
     yield "<h2>How it came out</h2>"
     yield from (f"<p>{html.escape(sentence)}</p>" for sentence in verdict(evaluation))
@@ -131,6 +131,7 @@ def _facts(given: PageInput) -> str:
         "Demyelinated below": "no threshold"
         if threshold is None
         else f"DVR {threshold['value']:.3f} ({threshold['kind']})",
+        **({"Said while training": "; ".join(card.notes)} if card.notes else {}),
         "Software": f"napari-myelin {card.version}",
         **given.facts,
     }

@@ -97,7 +97,8 @@ def map_picture(array: np.ndarray, cut: Cut, window: Window, outline: np.ndarray
     rgb = mpl.colormaps[window.colours](np.clip(np.nan_to_num(scaled), 0, 1))[..., :3]
     if outline is not None:
         mask = cut.of(outline)
-        rgb[mask & ~binary_erosion(mask, iterations=1)] = OUTLINE
+        # pages show pictures at about half their size: a line of one pixel would fade
+        rgb[mask & ~binary_erosion(mask, iterations=2)] = OUTLINE
     return _source(rgb)
 
 

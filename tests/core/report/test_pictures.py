@@ -100,7 +100,8 @@ def test_the_outline_is_the_border_of_the_mask_and_not_its_inside() -> None:
     times = picture.shape[0] // 12
     assert drawn[3 * times, 3 * times : 9 * times].all()
     assert not drawn[4 * times : 8 * times, 4 * times : 8 * times].any()
-    assert drawn.sum() == 4 * 6 * times - 4  # a line of one pixel round a square
+    side = 6 * times
+    assert drawn.sum() == side**2 - (side - 4) ** 2  # a line of two pixels inside a square
 
 
 def test_agreement_has_the_papers_four_colours(brain: Volume) -> None:
