@@ -34,8 +34,8 @@ class PredictPanel(Panel):
 
     name = "predict"
 
-    def __init__(self, viewer: Any) -> None:
-        super().__init__(viewer)
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer)
         self.predictor = predictor_of(self.session)
         self._followed: ShownPrediction | None = None
         self._make()

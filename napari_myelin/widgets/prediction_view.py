@@ -20,13 +20,13 @@ NONE = "none"
 ROWS = (
     ("Mean DVR of lesions", "mean", "true_mean", "{:.3f}"),
     ("Demyelinated", "below", "true_below", "{:.1%}"),
-    ("of these sure", "sure", "", "{:.1%}"),
+    ("Sure", "sure", "", "{:.1%}"),
     ("Unsure", "unsure", "", "{:.1%}"),
     ("Overlap (Dice)", "dice", "", "{:.2f}"),
 )
 TIPS = {
     "Demyelinated": "Share of lesion voxels whose DVR is below the threshold.",
-    "of these sure": "Share of lesion voxels that are below the threshold by more than the uncertainty.",
+    "Sure": "Share of lesion voxels that are below the threshold by more than the uncertainty.",
     "Unsure": "Share of lesion voxels whose DVR is nearer to the threshold than the uncertainty, on either side.",
     "Overlap (Dice)": "Of the demyelinated voxels in the predicted and in the measured map; 1 is the same voxels.",
 }
@@ -112,7 +112,6 @@ class PredictionView(QWidget):
         self.legend.setVerticalSpacing(2)
         self.legend.setColumnStretch(1, 1)
         self.research = QLabel(RESEARCH)
-        self.research.setEnabled(False)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.title)
@@ -132,7 +131,7 @@ class PredictionView(QWidget):
     def update_values(self, prediction: ShownPrediction) -> None:
         """Show the shares as the lesions are drawn now."""
         shares = prediction.shares
-        phantom = "  Phantom model: means nothing for a real subject." if prediction.phantom else ""
+        phantom = " Phantom model: it means nothing for a real subject." if prediction.phantom else ""
         self.title.setText(f"{_lesions(shares, prediction)}{phantom}")
         measured = shares.true_mean is not None
         self.heads[0].setVisible(shares.mean is not None)

@@ -177,19 +177,29 @@ class Predictor(QObject):
         viewer, shown = self.session.viewer, self._waiting.pop(0)
         selected = set(viewer.layers.selection)
         add_layer(viewer, shown, self.session.subject, visible=shown.role in VISIBLE)
-        raise_masks(viewer)
         if selected:  # whoever draws goes on drawing
             viewer.layers.selection = selected & set(viewer.layers)
         if self._waiting:
             QTimer.singleShot(0, self._add_next)
             return
         self._result = None
+        raise_masks(viewer)
+        self._cover_lesions()
         shown_prediction = ShownPrediction(self.session, result)
         self.session.prediction = shown_prediction
         shown_prediction.update()
         self.session.prediction_changed.emit()
         self.done.emit(_done(result))
         self.changed.emit()
+
+    def _cover_lesions(self) -> None:
+        # above the lesions, whose colour would mix with theirs; the lesion layer stays the one that is drawn in
+        layers = self.session.viewer.layers
+        for role in ("demyelinated", "agreement"):
+            layer = self.session.layer(role)
+            if layer is not None:
+                layer.opacity = 0.9
+                layers.move(layers.index(layer), len(layers))
 
     # --- the lesion mask as it is drawn -------------------------------------------------------------
 
