@@ -87,7 +87,7 @@ def open_file(session: Session, path: Path) -> None:
         session.replace_subject(joined)
         if role not in FREE and not session.resample and not grid.same_grid(frame.reference):
             return session.tell(f"{path.name} lies on another grid: resample it below.", problem=True)
-        session.load_maps([role])
+        session.load_maps([role], visible=True)
     return None
 
 

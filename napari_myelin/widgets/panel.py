@@ -78,6 +78,7 @@ class Panel(QWidget):
 def without_flags(sentence: str) -> str:
     """Return a sentence of the engine with the command line's flags called as the panels call them."""
     called = {"resume": "Resume", "out": "run folder"}
+    sentence = sentence.replace("pass --resample", "resample it in the Subject panel")
     return re.sub(r"--([a-z][a-z-]*)", lambda flag: called.get(flag[1], flag[1].replace("-", " ")), sentence)
 
 

@@ -48,18 +48,16 @@ class Session(QObject):
     ----------
     cohort, subject, frame
         None until there is one. ``subject`` is what its files hold; `current_subject` has the mask as painted.
-    resample
-        Whether maps on another grid than their subject's are resampled.
+    resample, resampled
+        Whether maps on another grid than their subject's are resampled; which of those on show were, and from where.
     prediction
         What the Predict panel keeps of the last prediction of this subject; None where there is none.
-    resampled
-        Maps of the subject on show that were resampled onto its grid, and what grid they were on.
     letters, loader
-        What is written at the edges of the view; what reads the maps.
+        Write the view's edges; read maps.
     mask_work
         What is drawn of the lesion mask, what of it is saved, and its journal.
     memory
-        Values of each panel's form by panel name, so that a panel that was closed opens as it was.
+        Values of each panel's form by panel name, for when it is opened again.
     may_leave
         Asked, one after the other, before the subject is left; one that returns False keeps it.
     """
@@ -89,6 +87,7 @@ class Session(QObject):
         self.loader.failed.connect(self.fail)
         self.loader.done.connect(self._all_read)
         self._whole = False  # every map that the subject came with is on show
+        self._visible: set[str] = set()  # roles that are switched on when they arrive
         self.mask_work = MaskWork(self)
 
     @property
@@ -159,7 +158,7 @@ class Session(QObject):
             return False
         self.loader.forget()
         self.subject = self.frame = self.prediction = None
-        self.resampled, self._whole = {}, False
+        self.resampled, self._whole, self._visible = {}, False, set()
         self.letters.show("")
         remove_layers(self.viewer)
         self.subject_changed.emit()
@@ -179,14 +178,16 @@ class Session(QObject):
         if self.subject is not None:
             self.load_maps([role for role in roles_to_show(self.subject) if self.layer(role) is None])
 
-    def load_maps(self, roles: Sequence[str]) -> None:
+    def load_maps(self, roles: Sequence[str], *, visible: bool = False) -> None:
         """Read maps of the subject on show in a thread; each becomes a layer, `subject_shown` comes after the last."""
         if self.subject is not None and self.frame is not None:
+            self._visible |= {*roles} if visible else {"lesion"}
             self.loader.maps(self.subject, self.frame, roles, self.resample)
 
     def load_image(self, role: str, path: Path) -> None:
         """Show a file as a layer of ``role`` beside the subject, wherever it lies; it is none of the subject's maps."""
         if self.frame is not None:
+            self._visible.add(role)
             self.loader.image(self.frame, role, path)
 
     def _take(self, event: ShownMap | Skipped) -> None:
@@ -195,11 +196,9 @@ class Session(QObject):
         elif self.subject is not None:
             if event.resampled:
                 self.resampled[event.role] = event.resampled
-            add_layer(self.viewer, event, self.subject, visible=self._whole or event.role == "lesion")
+            add_layer(self.viewer, event, self.subject, visible=event.role in self._visible)
 
     def _all_read(self) -> None:
-        if self.subject is None:
-            return
         raise_masks(self.viewer)
         if not self._whole:
             show_one(self.viewer)
@@ -213,6 +212,7 @@ class Session(QObject):
 
     def tell(self, text: str, *, problem: bool = False) -> None:
         """Say a sentence in the panels that listen; a problem is a notification too."""
+        text = text.replace("pass --resample", "resample it in the Subject panel")
         self.said.emit(text, problem)
         if problem:
             show_warning(text)

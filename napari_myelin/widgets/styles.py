@@ -10,7 +10,7 @@ from napari_myelin.core.data.subject import in_words
 
 # window (low, high) in the map's own unit: what a reader expects, not what one subject happens to span
 WINDOWS = {"MTR": (0.0, 60.0), "FA": (0.0, 0.8), "RD": (0.0, 2.0), "AD": (0.0, 2.5)}
-DVR_WINDOW = (0.5, 1.4)
+DVR_WINDOW = (0.5, 1.5)  # CSF to more than the callosum; a colour bar has a number at both ends
 DVR_ROLES = ("dvr", "noisefree", "dvr-predicted", "dvr-sketch")
 WITH_BAR = (*DVR_ROLES, "dvr-uncertainty", "error")  # shown with a colour bar, where they are switched on
 IMAGE = "image:"  # before the name of a file that is shown beside a subject and belongs to nothing
@@ -23,7 +23,7 @@ NAMES = {
     "agreement": "agreement",
 }
 LESION_COLOUR = "#ff4d4d"
-CAUTION = "#e0972d"  # of words to be read before something is done
+CAUTION = "#d08010"  # of words to be read before something is done
 MASK_COLOURS = {"lesion": LESION_COLOUR, "wm": "#4da6ff", "brain": "#b3b3b3"}
 # what each label of a map of labels means, and its colour; agreement as in the paper's figure 8
 LABELS: dict[str, dict[int, tuple[str, str]]] = {

@@ -36,22 +36,27 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USERPROFILE", str(home))
 
 
-@pytest.fixture(autouse=True)
-def _no_job_is_left(qapp: Any) -> Iterator[None]:
-    """Stop the jobs that a test left running, and wait for their threads."""
+def _stop_jobs() -> None:
     from napari_myelin.widgets.jobs import running_jobs
 
-    yield
     for job in running_jobs():
         job.stop()
     for job in running_jobs():
         assert job.wait(60), f"the job {job.name} did not stop within a minute"
 
 
+@pytest.fixture(autouse=True)
+def _no_job_is_left(qapp: Any) -> Iterator[None]:
+    """Stop the jobs that a test left running, and wait for their threads."""
+    yield
+    _stop_jobs()
+
+
 @pytest.fixture
-def viewer(make_napari_viewer_proxy: Callable[..., Any]) -> Any:
+def viewer(make_napari_viewer_proxy: Callable[..., Any]) -> Iterator[Any]:
     """A viewer as plugins get it: public attributes only, and nothing from another thread than the main one."""
-    return make_napari_viewer_proxy()
+    yield make_napari_viewer_proxy()
+    _stop_jobs()  # while the viewer is there: what they still say has somewhere to go
 
 
 @pytest.fixture
