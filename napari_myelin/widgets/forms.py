@@ -12,7 +12,7 @@ from napari_myelin.core.errors import UsageError
 from napari_myelin.core.options import OptionGroup, Options
 from napari_myelin.core.options_file import findings, options_from
 from napari_myelin.widgets.editors import Editor, editor_of, label_of, tooltip_of
-from napari_myelin.widgets.panel import COLOURS
+from napari_myelin.widgets.panel import tint
 
 
 class Section(QWidget):
@@ -165,6 +165,6 @@ class OptionsForm(QWidget):
 def _problem() -> QLabel:
     label = QLabel()
     label.setWordWrap(True)
-    label.setStyleSheet(f"color: {COLOURS['problem']};")
+    tint(label, "problem")
     label.hide()
     return label

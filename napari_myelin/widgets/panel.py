@@ -15,7 +15,7 @@ from napari_myelin.widgets.session import session_of
 
 RESEARCH = "Research software, not a medical device."
 # read well on napari's dark and light theme alike
-COLOURS = {"note": "palette(text)", "good": "#2e9e5b", "problem": "#e5534b"}
+COLOURS = {"good": "#2e9e5b", "problem": "#e5534b"}
 
 
 class Panel(QWidget):
@@ -63,7 +63,7 @@ class Panel(QWidget):
     def say(self, text: str, kind: str = "note") -> None:
         """Show a sentence under the panel: ``note``, ``good`` or ``problem``; an empty one hides the line."""
         self.message.setText(text)
-        self.message.setStyleSheet(f"color: {COLOURS[kind]};")
+        tint(self.message, kind)
         self.message.setVisible(bool(text))
 
     def fail(self, failed: Failed) -> None:
@@ -73,6 +73,11 @@ class Panel(QWidget):
         from napari.utils.notifications import show_error
 
         show_error(sentence)
+
+
+def tint(widget: QWidget, kind: str) -> None:
+    """Colour a widget's text by what it says: ``note`` (as the theme has it), ``good`` or ``problem``."""
+    widget.setStyleSheet(f"color: {COLOURS[kind]};" if kind in COLOURS else "")
 
 
 def without_flags(sentence: str) -> str:
