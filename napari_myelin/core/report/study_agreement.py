@@ -125,7 +125,7 @@ def shares(results: Results, rows: Sequence[Trained]) -> StudyFigure | None:
     axes.set_xlabel("patient")
     axes.set_ylabel("demyelinated, % of lesion voxels")
     axes.set_ylim(0, 100)
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8)
     mean, sd, number = mean_sd(list(results.of(*row, "lesion", "dice").values()))
     spread = f" ± {sd:.2f}" if np.isfinite(sd) else ""
     bars = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from napari_myelin.core.report.study_names import count
 
 # Okabe and Ito 2008: told apart with any colour vision; every use has a second sign too (place, marker, hatch)
 BLUE, ORANGE, GREEN, PINK = "#0072b2", "#e69f00", "#009e73", "#cc79a7"
+LETTERS = 16  # of 7 points an inch
 REGIONS = {"wm": "WM in controls", "nawm": "NAWM", "lesion": "Lesions"}
 LOOK: Any = {**STYLE, "font.size": 9, "axes.titlesize": 9, "hatch.linewidth": 0.6}
 
@@ -34,4 +36,6 @@ def whose(results: Results) -> str:
 
 def signed(figure: Figure, results: Results, bars: str) -> None:
     """Write below a figure whose data it shows and what its bars are, so that it says so wherever it goes."""
-    figure.supxlabel(f"{whose(results)}. {bars}", fontsize=7, x=0.01, ha="left")
+    across = int(figure.get_figwidth() * LETTERS)
+    text = textwrap.fill(f"{whose(results)}. {bars}", across)
+    figure.supxlabel(text, fontsize=7, x=0.01, ha="left", multialignment="left")

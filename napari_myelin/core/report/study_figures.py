@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from napari_myelin.core.evaluation.comparison import Trained
 from napari_myelin.core.evaluation.metrics import mean_sd
@@ -95,11 +96,12 @@ def _attention(results: Results, rows: Sequence[Trained]) -> StudyFigure | None:
             label = name if place == 0 else None
             axes.plot(np.mean(values), place + shift, "|", ms=13, mew=2, color=colour, label=label)
     axes.axvline(1, color=INK, lw=0.7, ls=":")
-    axes.set_xscale("log")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.set_yticks(range(len(rows)), [method_title(method) for method, _ in rows])
     axes.invert_yaxis()
     axes.set_xlabel("mean saliency in lesions over NAWM")
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8)
     bars = "A point is a patient, a bar the mean; dotted: lesions count as much as NAWM."
     signed(figure, results, bars)
     return StudyFigure("fig9b", "Fig. 9 B. Attention in numbers", f"{whose(results)}. {bars}", figure)

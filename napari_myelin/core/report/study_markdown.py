@@ -66,7 +66,14 @@ def write_markdown(path: Path, results: Results) -> Path:
     lines[-1] += f"{count(results)}. Research software, not a medical device."
     lines += ["", *_facts(results)]
     for table in tables(results):
-        lines += ["", f"## {table.title}", "", *table_markdown(table.header, table.rows), "", table.caption]
+        lines += [
+            "",
+            f"## {table.title}",
+            "",
+            *table_markdown(table.header, table.rows),
+            "",
+            table.caption.replace("*", "\\*"),
+        ]
         if table.name in PAPER:
             header, rows = PAPER[table.name]
             lines += ["", "The paper's (its own private cohort of 18 patients and 10 controls):", ""]

@@ -41,6 +41,8 @@ def trained(results: Results) -> list[Trained]:
     main = results.main
     rows = [(method, main) for method in results.methods(main)]
     noise = [(method, inputs) for method in BOUNDS for inputs in results.inputs(method) if inputs != main]
+    order = list(TITLES)
+    rows.sort(key=lambda row: order.index(row[0]) if row[0] in order else len(order))
     return [row for row in rows if row[0] not in BOUNDS] + [row for row in rows if row[0] in BOUNDS] + noise
 
 

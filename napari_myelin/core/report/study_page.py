@@ -49,10 +49,9 @@ def write_study_page(out: Path, results: Results, pictures: Sequence[StudyFigure
         If a file cannot be written.
     """
     figures = sorted([*study_figures(results), *pictures], key=lambda each: _number(each.name))
-    for figure in figures:
-        write_figure(out / FIGURES, figure)
+    drawn = [(figure, write_figure(out / FIGURES, figure)) for figure in figures]
     style = (resources.files("napari_myelin.core.report") / "page.css").read_text(encoding="utf-8")
-    body = "\n".join(_sections(results, figures))
+    body = "\n".join(_sections(results, drawn))
     document = (
         '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width, initial-scale=1"><title>{_title(results)}</title>\n<style>{style}\n{STYLE}'
@@ -71,8 +70,8 @@ STYLE = """
 """
 
 
-def write_figure(folder: Path, figure: StudyFigure) -> None:
-    """Write a figure as PNG (200 dots an inch, white) and SVG.
+def write_figure(folder: Path, figure: StudyFigure) -> str:
+    """Write a figure as PNG (200 dots an inch, white) and SVG; return the SVG for the page, in its text colour.
 
     Raises
     ------
@@ -85,6 +84,7 @@ def write_figure(folder: Path, figure: StudyFigure) -> None:
         svg = to_svg(figure.figure)
     write_atomically(folder / f"{figure.name}.png", buffer.getvalue())
     write_atomically(folder / f"{figure.name}.svg", svg.replace("currentColor", "#000000").encode())
+    return svg
 
 
 def _number(name: str) -> tuple[int, str]:
@@ -96,7 +96,7 @@ def _title(results: Results) -> str:
     return "Study on a phantom" if results.phantom else "Study"
 
 
-def _sections(results: Results, figures: Sequence[StudyFigure]) -> Iterator[str]:
+def _sections(results: Results, drawn: Sequence[tuple[StudyFigure, str]]) -> Iterator[str]:
     yield f"<h1>{_title(results)}</h1>"
     yield (
         '<p class="soft">Myelin maps (PET distribution volume ratio, DVR) predicted from multimodal MRI: methods and '
@@ -112,7 +112,7 @@ def _sections(results: Results, figures: Sequence[StudyFigure]) -> Iterator[str]
     yield "<h2>Tables</h2>"
     yield from (table_html(table) for table in tables(results))
     yield "<h2>Figures</h2>"
-    yield from (_figure(figure) for figure in figures)
+    yield from (_figure(figure, svg) for figure, svg in drawn)
 
 
 def _facts(results: Results) -> str:
@@ -143,9 +143,7 @@ def table_html(table: Table) -> str:
     )
 
 
-def _figure(figure: StudyFigure) -> str:
-    with mpl.rc_context(LOOK):
-        svg = to_svg(figure.figure)
+def _figure(figure: StudyFigure, svg: str) -> str:
     return (
         f'<section class="study"><h3>{html.escape(figure.title)}</h3><figure><div class="scroll">{svg}</div>'
         f"<figcaption>{html.escape(figure.caption)}</figcaption></figure></section>"

@@ -21,7 +21,7 @@ from napari_myelin.core.report.study_names import (
 )
 
 MARKS = (
-    "* the {reference} is better, p < .05 by two-sided t-test, unpaired as in the paper; † the same by paired "
+    "* {reference} better, p < .05 by two-sided t-test, unpaired as in the paper; † the same by paired "
     "Wilcoxon test, corrected for the rows of a column (Holm); ° the row is better, by the paired test."
 )
 
@@ -115,7 +115,7 @@ def _methods_table(
 ) -> Table:
     there = [column for column in columns if any(results.of(*row, column.region, column.metric) for row in rows)]
     cells = [_column(results, rows, column, reference) for column in there]
-    marks = MARKS.format(reference=method_title(reference[0])) if reference is not None else ""
+    marks = MARKS.format(reference=f"the {method_title(reference[0])} is") if reference is not None else ""
     lines = [
         (method_title(row[0]), *(each[number] for each in cells))
         for number, row in enumerate(rows)
@@ -150,7 +150,7 @@ def _inputs_tables(results: Results) -> list[Table]:
     for number, (what, columns) in enumerate((("Image quality", IMAGE), ("Discrepancy of mean DVR", REGIONS))):
         cells = [_column(results, rows, column, (method, results.main)) for column in columns]
         lines = [(inputs_title(row[1]), *(each[index] for each in cells)) for index, row in enumerate(rows)]
-        marks = MARKS.format(reference=inputs_title(results.main)).replace("the " + inputs_title(results.main), "all")
+        marks = MARKS.format(reference="all inputs together are")
         caption = f"{method_title(method)}; mean (SD) over subjects, {count(results)}. {marks}"
         title = f"Table {number + 3}. {what} by inputs"
         made.append(Table(f"table{number + 3}", title, caption, ("", *(column.title for column in columns)), lines))

@@ -1,0 +1,121 @@
+"""What a study is made of before anything runs: options, parts, subsets, SLURM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commands import call, only_error
+
+from napari_myelin.core.data.cohort import Cohort
+from napari_myelin.core.errors import UsageError
+from napari_myelin.core.options_file import preset
+from napari_myelin.core.study.methods import known_methods, method_options
+from napari_myelin.core.study.options import Study, StudyOptions, check_same_study, read_study
+from napari_myelin.core.study.parts import Plan, open_plan, slurm_script
+
+ALL = "MTR+FA+RD+AD"
+
+
+@pytest.fixture
+def plan(phantom_cohort: Cohort, tmp_path: Path) -> Plan:
+    own = StudyOptions(folds=2, ceiling_patients=3, inputs=("MTR", "MTR+RD"))
+    return open_plan(phantom_cohort, Study(preset("demo"), own), tmp_path / "out")
+
+
+def test_methods_are_option_sets_over_what_all_share() -> None:
+    base, methods = preset("demo"), known_methods()
+    options = {
+        name: method_options(methods[name], base, "MTR+RD") for name in methods if methods[name].kind == "network"
+    }
+    assert options["unet"].loss.adversarial is False
+    assert options["unet"].loss.sketcher_l1 == "plain"
+    assert options["unet_weighted"].loss.sketcher_l1 == "region"
+    assert options["two_layer"].network.generator == "two_layer"
+    assert options["two_layer"].network.maps == 2 * base.network.maps
+    assert [options[name].network.refiners for name in ("sketcher", "refiner", "refiner2", "refiner3")] == [0, 1, 2, 3]
+    assert options["refiner"].loss.refiner_l1 == "region"
+    assert all(each.data.modalities == ("MTR", "RD") for each in options.values())
+    # the paper's 64 maps of the two-layer DNN beside the U-Net's 32
+    assert method_options(methods["two_layer"], preset("paper"), ALL).network.maps == 64
+
+
+def test_stages_of_one_cascade_share_a_run_and_every_other_method_has_its_own(plan: Plan) -> None:
+    parts = {part.name: part for part in plan.parts}
+    cascade = parts[f"cascade_{ALL}_fold1"]
+    assert [each.name for each in cascade.methods] == ["sketcher", "refiner", "refiner2", "refiner3"]
+    assert cascade.options.network.refiners == 3
+    assert parts["cascade_MTR_fold2"].options.network.refiners == 1
+    # 7 runs of all inputs, the Refiner on two others, each in two folds, and the two rows of a phantom
+    assert len(plan.parts) == 7 * 2 + 2 * 2 + 2
+
+
+def test_subset_words_of_one_kind_are_alternatives_and_of_two_kinds_narrow(plan: Plan) -> None:
+    def names(*words: str) -> list[str]:
+        return [part.name for part in plan.chosen(words)]
+
+    assert names("unet", "linear", "fold1") == [f"linear_{ALL}_fold1", f"unet_{ALL}_fold1"]
+    assert names("MTR+RD") == ["cascade_MTR+RD_fold1", "cascade_MTR+RD_fold2"]
+    assert names("noise-free") == ["noise-free"]
+    assert len(names()) == len(plan.parts)
+    with pytest.raises(UsageError, match=r'"unett" is no method, inputs, fold or part .*did you mean "unet"'):
+        plan.chosen(["unett"])
+
+
+def test_a_method_with_options_of_its_own_has_them_last_and_a_run_of_its_own(
+    phantom_cohort: Cohort, tmp_path: Path
+) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text('preset = "demo"\n[study]\nfolds = 2\n[methods.refiner2.training]\nepochs = 3\n')
+    plan = open_plan(phantom_cohort, read_study(path), tmp_path / "out")
+    own = next(part for part in plan.parts if part.name == f"refiner2_{ALL}_fold1")
+    assert own.options.training.epochs == 3
+    assert own.options.network.refiners == 2
+    assert read_study(tmp_path / "out" / "study.toml") == read_study(path)
+
+
+def test_going_on_with_other_options_is_refused_but_where_it_runs_may_change() -> None:
+    old = Study(preset("demo"))
+    with pytest.raises(UsageError, match=r"started with study\.folds = 3, now it is 4"):
+        check_same_study(old, Study(preset("demo"), StudyOptions(folds=4)))
+    runtime = old.options.runtime.model_copy(update={"device": "cpu", "threads": 2})
+    check_same_study(old, Study(old.options.model_copy(update={"runtime": runtime})))
+
+
+def test_slurm_script_has_a_task_for_each_part(plan: Plan) -> None:
+    chosen = plan.chosen(["unet"])
+    script = slurm_script(plan, chosen)
+    assert "#SBATCH --array=0-1\n" in script
+    assert f"parts=(unet_{ALL}_fold1 unet_{ALL}_fold2)\n" in script
+    assert '--subset "${parts[$SLURM_ARRAY_TASK_ID]}"' in script
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[study]\nfold = 2\n", 'unknown key "study.fold" (did you mean "folds"?)'),
+        ('[study]\nmethods = ["unett"]\n', 'there is no method "unett" (did you mean "unet"?)'),
+        ("[study]\nfolds = 1\n", "folds must be greater than or equal to 2, got 1"),
+        ("[methods.nobody.training]\nepochs = 3\n", 'there is no method "nobody"'),
+        ("[study\n", "are not TOML"),
+    ],
+)
+def test_wrong_options_are_one_sentence_and_exit_code_2(
+    text: str, sentence: str, phantom_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "study.toml").write_text(text)
+    out = tmp_path / "out"
+    assert call("study", phantom_folder, "--options", tmp_path / "study.toml", "--out", out) == 2
+    assert sentence in only_error(capsys)
+    assert not out.exists()
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(
+    phantom_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").write_text("mine")
+    assert call("study", phantom_folder, "--out", tmp_path) == 1
+    assert "is not empty and holds no study" in only_error(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert call("study", "--out", tmp_path / "out") == 2
+    assert "give a cohort" in only_error(capsys)
