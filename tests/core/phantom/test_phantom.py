@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.ndimage import binary_erosion, label
+from scipy.ndimage import binary_erosion, distance_transform_edt, label
 from sklearn.ensemble import RandomForestRegressor
 
 from napari_myelin.core.data.cohort import open_cohort
 from napari_myelin.core.data.transform import read_transform
 from napari_myelin.core.data.volume import read_volume
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.core.phantom.anatomy import SCALE, template
+from napari_myelin.core.phantom import cohort as phantom
+from napari_myelin.core.phantom.anatomy import SCALE, Anatomy, template
 from napari_myelin.core.phantom.cohort import PhantomSubject, make_subject, write_cohort
 from napari_myelin.core.phantom.lesions import draw_volumes
 from napari_myelin.core.phantom.options import PhantomOptions
@@ -62,15 +63,40 @@ def test_lesions_reach_their_target(subjects: list[PhantomSubject], name: str, l
     assert low <= mean_over(subjects[:4], name, "lesion") <= high
 
 
+def test_a_lesions_core_has_less_myelin_and_less_dvr_than_its_rim(subjects: list[PhantomSubject]) -> None:
+    means = []
+    for subject in subjects[:4]:
+        lesion = subject.volumes["lesion"].array
+        depth, labels = distance_transform_edt(lesion), label(lesion, np.ones((3, 3, 3)))[0]
+        for number in range(1, int(labels.max()) + 1):
+            own = labels == number
+            if own.sum() < 60:
+                continue
+            core, rim = (own & (depth >= 0.75 * depth[own].max())), own & (depth <= 1)
+            maps = subject.tissue.myelin, subject.volumes["noisefree"].array
+            means.append([array[part].mean() for array in maps for part in (core, rim)])
+    assert len(means) > 5
+    myelin_core, myelin_rim, dvr_core, dvr_rim = np.mean(means, axis=0)
+    assert myelin_core < myelin_rim - 0.02
+    assert dvr_core < dvr_rim - 0.005
+
+
 def test_lesion_mtr_is_about_70_percent_of_white_matter(subjects: list[PhantomSubject]) -> None:
     ratio = mean_over(subjects[:4], "MTR", "lesion") / mean_over(subjects[:4], "MTR", "deep")
     assert 0.62 <= ratio <= 0.80
 
 
-def test_grey_matter_and_csf_differ_as_in_the_table() -> None:
+def test_grey_matter_and_csf_differ_as_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     # one control at a voxel size where tissue fractions are nearly pure
+    made: list[Anatomy] = []
+    real = phantom.make_anatomy
+    monkeypatch.setattr(phantom, "make_anatomy", lambda *a: (made.append(real(*a)), made[-1])[1])
     subject = make_subject(0, PhantomOptions(patients=0, controls=1, shape=(72, 72, 40), spacing=1.2, seed=5))
     maps, tissue = arrays(subject), subject.tissue
+    grey = binary_erosion((made[0].gm > 0.95) & maps["brain"])
+    for name, target, tolerance in (("MTR", 40, 2), ("FA", 0.15, 0.02), ("RD", 0.92, 0.05), ("AD", 1.19, 0.06)):
+        assert maps[name][grey].mean() == pytest.approx(target, abs=tolerance), name
+    assert maps["noisefree"][grey].mean() == pytest.approx(1.0, abs=0.02)
     assert tissue.myelin.min() == 1  # a control has normal myelin everywhere
     brain = maps["brain"]
     csf = binary_erosion(brain & (maps["RD"] > 2.1), iterations=2)
