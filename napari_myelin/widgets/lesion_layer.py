@@ -80,7 +80,7 @@ def go_to(viewer: Any, frame: Frame, voxel: np.ndarray) -> None:
     """Bring a voxel of the subject's own grid into the middle of the view, in every direction."""
     point = frame.shown(frame.reference.world(voxel))
     viewer.dims.set_point(range(3), tuple(point))
-    viewer.camera.center = tuple(point)
+    viewer.scene.camera.center = tuple(point)
 
 
 def outline(session: Any, mask: Volume | None) -> None:
