@@ -17,7 +17,7 @@ COLUMNS = {
     "mm": "voxel size along the file's axes",
     "Axes": "where each axis of the file points: Right or Left, Anterior or Posterior, Superior or Inferior",
     "Overlap": "share of the subject's own grid that the map covers",
-    "Values": "median (lowest to highest) of the values that are not 0",
+    "Median": "of the values that are not 0; for a mask, how many voxels it has",
 }
 
 
@@ -49,7 +49,8 @@ class GeometryTable(QTableWidget):
             wrong = [finding.text for finding in report.findings if finding.role == each.role] if report else []
             for column, text in enumerate(_texts(each)):
                 item = QTableWidgetItem(text)
-                item.setToolTip("\n".join(wrong) or layer_name(each.role))
+                span = f"{layer_name(each.role)}: {each.low:.3g} to {each.high:.3g} in {each.voxels} voxels"
+                item.setToolTip("\n".join([span, *wrong]))
                 if column:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 odd = not each.on_grid and 1 <= column <= 4 and each.role not in FREE
@@ -66,10 +67,7 @@ def _texts(each: MapSummary) -> list[str]:
     sizes = [f"{edge:.3g}" for edge in each.spacing]
     spacing = sizes[0] if len(set(sizes)) == 1 else "\N{MULTIPLICATION SIGN}".join(sizes)
     shape = "\N{MULTIPLICATION SIGN}".join(map(str, each.shape))
-    if each.role in MASKS:
-        values = f"{each.voxels} voxels"
-    else:
-        values = f"{each.median:.3g} ({each.low:.2g}\N{EN DASH}{each.high:.3g})"
+    values = f"{each.voxels} vox" if each.role in MASKS else f"{each.median:.3g}"
     return [_name(each.role), shape, spacing, each.orientation, f"{each.overlap:.0%}", values]
 
 

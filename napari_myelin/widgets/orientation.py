@@ -60,14 +60,18 @@ class Letters:
         if subject:
             self.viewer.dims.ndisplay = 2
             self.viewer.dims.order = tuple(range(self.viewer.dims.ndim))
-            self.turn()
+            self._orient()
         self._write()
 
     def turn(self) -> None:
+        """Take a changed preference; a viewer that was closed has no layer left, and nothing to turn."""
+        if self.viewer is not None and self.subject and self.viewer.layers:
+            self._orient()
+
+    def _orient(self) -> None:
         """Put the right on the left of the screen (radiological), or as Preferences say; anterior or superior is up."""
-        if self.subject:
-            side = "left" if setting("radiological") else "right"
-            self.viewer.scene.camera.orientation = ("towards", "up", side)
+        side = "left" if setting("radiological") else "right"
+        self.viewer.scene.camera.orientation = ("towards", "up", side)
 
     def _write(self, event: Any = None) -> None:
         """Write what holds now."""
