@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from pydantic import Field
@@ -93,9 +93,9 @@ def _run(arguments: StudyArguments, output: Output, plan: Plan, argv: Sequence[s
     stop, seen = StopRequest(), list[Event]()
     said = {"computer": computer(), "command": "napari-myelin-train study " + shlex.join(argv)}
     with stops_on_interrupt(stop, output):
-        events = run_study(plan, jobs=arguments.jobs, subset=arguments.subset, stop=stop, said=said)
-        output.follow(events, seen)
-    failed = [event for event in seen if isinstance(event, Skipped)]
+        own: dict[str, Any] = {"jobs": arguments.jobs, "subset": arguments.subset, "table": not arguments.parts_only}
+        output.follow(run_study(plan, stop=stop, said=said, **own), seen)
+    failed = [event.subject for event in seen if isinstance(event, Skipped)]
     stopped = any(isinstance(event, Stopped) for event in seen)
     table = plan.folder / RESULTS
     if not arguments.parts_only and table.exists():
@@ -103,10 +103,8 @@ def _run(arguments: StudyArguments, output: Output, plan: Plan, argv: Sequence[s
     if stopped:
         output.say("stopped; the same command goes on")
         return 130
-    for event in failed:
-        output.error(f"part {event.subject} failed: {event.reason}")
     if failed:
-        output.error(f"{len(failed)} parts failed, the others are done: the same command tries them again")
+        output.error(f"failed: {', '.join(failed)}; the others are done, the same command tries these again")
     return 1 if failed else 0
 
 

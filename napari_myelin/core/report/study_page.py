@@ -67,6 +67,7 @@ STYLE = """
 .study { margin: 1.2rem 0; } .study h3 { margin-bottom: .4rem; } .study .scroll { padding: .6rem; }
 .study svg { display: block; max-width: none; } .study figcaption { max-width: 90ch; }
 .marks { font-size: .82rem; max-width: 100ch; }
+@media (max-width: 520px) { .study td:first-child { white-space: normal; max-width: 7rem; } }
 """
 
 
@@ -80,6 +81,9 @@ def write_figure(folder: Path, figure: StudyFigure) -> str:
     """
     buffer = BytesIO()
     with mpl.rc_context(LOOK):
+        # laid out once for both files, which is most of the work
+        figure.figure.draw_without_rendering()
+        figure.figure.set_layout_engine("none")
         figure.figure.savefig(buffer, format="png", dpi=200, facecolor="white", metadata={"Software": None})
         svg = to_svg(figure.figure)
     write_atomically(folder / f"{figure.name}.png", buffer.getvalue())

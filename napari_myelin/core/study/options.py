@@ -24,12 +24,9 @@ class StudyOptions(OptionGroup):
     folds: int = Field(3, ge=2, le=100, description="Folds of the cross-validation, stratified by group.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the folds, the voxelwise baselines and the draws.")
     methods: tuple[str, ...] = Field(
-        (
-            *("linear", "boosting", "two_layer", "unet", "unet_weighted"),
-            *("sketcher", "sketcher_weighted", "refiner", "refiner2", "refiner3"),
-        ),
+        default_factory=lambda: tuple(known_methods()),
         min_length=1,
-        description="Methods to compare, on all inputs together.",
+        description="Methods to compare, on all inputs together; by default every one there is.",
     )
     inputs: tuple[str, ...] = Field(
         ("MTR", "MTR+RD", "FA+RD+AD"),

@@ -35,6 +35,7 @@ def run_study(
     subset: Sequence[str] = (),
     stop: StopRequest | None = None,
     said: Mapping[str, Any] | None = None,
+    table: bool = True,
 ) -> Iterator[Event]:
     """Do the parts of a study that are not done yet, then write the table of all that are.
 
@@ -51,6 +52,8 @@ def run_study(
         Read between steps: what runs is saved, and goes on the next time.
     said
         More facts for the table's JSON (the machine, the command).
+    table
+        Off where several of these run at once on one folder: whoever comes last writes the table.
 
     Yields
     ------
@@ -75,10 +78,9 @@ def run_study(
             yield Progress("study", count, len(chosen), event.detail)
         else:
             yield event
-    results = collect(plan, said or {})
-    if results.rows:
-        table, _ = write_results(plan.folder / RESULTS, results)
-        yield Saved("table", str(table))
+    if table and (results := collect(plan, said or {})).rows:
+        path, _ = write_results(plan.folder / RESULTS, results)
+        yield Saved("table", str(path))
     if stop:
         yield Stopped("study", 0, count)
 

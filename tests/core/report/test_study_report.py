@@ -14,7 +14,7 @@ from napari_myelin.core.evaluation.significance import unpaired
 from napari_myelin.core.report.study_figures import study_figures
 from napari_myelin.core.report.study_markdown import write_markdown
 from napari_myelin.core.report.study_page import write_study_page
-from napari_myelin.core.report.study_tables import Table, tables
+from napari_myelin.core.report.study_tables import Table, tables, way_to_ceiling
 
 ALL = "MTR+FA+RD+AD"
 PATIENTS, CONTROLS = [f"sub-{n:02d}" for n in range(1, 7)], ["sub-07", "sub-08"]
@@ -95,6 +95,15 @@ def test_bland_altman_limits_of_the_table_are_those_worked_by_hand(results: Resu
     rows = {row[0]: row for row in named(results, "table6").rows}
     assert rows["Refiner (Proposed)"][2] == "+0.000 [-0.046, +0.046]"
     assert rows["Voxelwise linear"][2] == "+0.100 [+0.054, +0.146]"
+
+
+def test_way_to_the_ceiling_is_the_share_of_the_distance_from_the_best_baseline() -> None:
+    errors = {"linear": 0.12, "boosting": 0.10, "unet": 0.09, "sketcher": 0.11, "ceiling": 0.06}
+    rows = [Row(name, ALL, "fold1", "sub-01", "lesion", "voxel_error", error) for name, error in errors.items()]
+    way = way_to_ceiling(Results(tuple(rows)))
+    # from .10 to .06 is .04: the U-Net goes .01 of it, the Sketcher .01 the other way
+    assert way == pytest.approx({"linear": -0.5, "boosting": 0.0, "unet": 0.25, "sketcher": -0.25, "ceiling": 1.0})
+    assert way_to_ceiling(Results(tuple(rows[:3]))) == {}
 
 
 def test_correlations_and_group_tests(results: Results) -> None:

@@ -19,7 +19,9 @@ ALL = "MTR+FA+RD+AD"
 
 @pytest.fixture
 def plan(phantom_cohort: Cohort, tmp_path: Path) -> Plan:
-    own = StudyOptions(folds=2, ceiling_patients=3, inputs=("MTR", "MTR+RD"))
+    methods = ("linear", "boosting", "two_layer", "unet", "unet_weighted")
+    methods += ("sketcher", "sketcher_weighted", "refiner", "refiner2", "refiner3")
+    own = StudyOptions(folds=2, ceiling_patients=3, inputs=("MTR", "MTR+RD"), methods=methods)
     return open_plan(phantom_cohort, Study(preset("demo"), own), tmp_path / "out")
 
 

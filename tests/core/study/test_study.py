@@ -123,7 +123,7 @@ def test_killed_and_gone_on_with_in_two_processes_gives_the_same_table(
     finished_study: Path, phantom_folder: Path, study_toml: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    words = ["study", str(phantom_folder), "--options", str(study_toml), "--out", str(out), "--parts-only"]
+    words = ["study", str(phantom_folder), "--options", str(study_toml), "--out", str(out)]
     process = subprocess.Popen([sys.executable, "-m", "training_cli.main", *words], stdout=subprocess.DEVNULL)
     events = out / "parts" / f"cascade_{ALL}_fold1" / "run" / "events.jsonl"
     began = time.monotonic()
@@ -141,7 +141,7 @@ def test_killed_and_gone_on_with_in_two_processes_gives_the_same_table(
 def test_a_failed_part_is_named_the_others_finish_and_the_next_call_repairs_it(
     phantom_folder: Path, study_toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, words = tmp_path / "out", ("study", phantom_folder, "--options", study_toml, "--parts-only", "--quiet")
+    out, words = tmp_path / "out", ("study", phantom_folder, "--options", study_toml, "--quiet")
     assert call(*words, "--out", out, "--export-slurm") == 0
     (out / "parts").mkdir()
     blocked = out / "parts" / "linear_MTR_fold2"
@@ -149,8 +149,8 @@ def test_a_failed_part_is_named_the_others_finish_and_the_next_call_repairs_it(
     capsys.readouterr()
     assert call(*words, "--out", out, "--subset", "linear") == 1
     error = capsys.readouterr().err
-    assert "part linear_MTR_fold2 failed: cannot write" in error
-    assert "1 parts failed, the others are done" in error
+    assert "linear_MTR_fold2 is skipped: cannot write" in error
+    assert "failed: linear_MTR_fold2; the others are done" in error
     done = sorted(path.parent.name for path in out.glob("parts/*/results.tsv"))
     assert done == [f"linear_{ALL}_fold1", f"linear_{ALL}_fold2", "linear_MTR_fold1"]
     blocked.unlink()
