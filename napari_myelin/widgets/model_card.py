@@ -20,7 +20,8 @@ from napari_myelin.widgets.styles import CAUTION
 class ModelChoice(QWidget):
     """A list of the models used lately, a button to find another, and the card of the chosen one.
 
-    Signals: ``changed``, when another model's card was read, or none could be; ``failed`` with a `Failed`.
+    Signals: ``changed``, when another model was chosen, and when its card was read or could not be; ``failed`` with a
+    `Failed`.
 
     Attributes
     ----------
@@ -71,6 +72,7 @@ class ModelChoice(QWidget):
         self._job.yielded.connect(self._take)
         self._job.failed.connect(self._fail)
         self._job.start()
+        self.changed.emit()
 
     def _ask(self) -> None:
         start = str(self.path.parent if self.path else Path.home())

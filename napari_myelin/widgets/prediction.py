@@ -10,7 +10,6 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.evaluation.demyelination import SURE, UNSURE, agreement, certainty, classify
-from napari_myelin.core.evaluation.metrics import dice, share
 from napari_myelin.widgets.prediction_job import Result
 
 Box = tuple[slice, slice, slice]
@@ -102,6 +101,9 @@ class ShownPrediction(QObject):
         self.updated.emit()
 
     def _inside(self, lesion: np.ndarray, box: Box) -> tuple[dict[str, np.ndarray], Shares]:
+        # takes long to import, and was by the thread that predicted
+        from napari_myelin.core.evaluation.metrics import dice, share
+
         shown = self.result.shown
         dvr, true = shown["dvr-predicted"].array[box], None if self._true is None else self._true[box]
         volume = float(lesion.sum()) * self.dvr.voxel_volume / 1000

@@ -60,6 +60,8 @@ def predicting(request: Request, stop: StopRequest) -> Iterator[Progress | Resul
     """
     import torch
 
+    # what follows the lesions on the main thread needs it at once then
+    import napari_myelin.core.evaluation.metrics  # noqa: F401
     from napari_myelin.core.runtime import out_of_memory, release_memory
 
     torch.set_num_threads(threads())

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QPu
 
 from napari_myelin.core.options import PredictionOptions
 from napari_myelin.widgets.editors import tooltip_of
-from napari_myelin.widgets.panel import RESEARCH
+from napari_myelin.widgets.panel import RESEARCH, without_flags
 from napari_myelin.widgets.prediction import Shares, ShownPrediction
 from napari_myelin.widgets.styles import LABELS
 
@@ -164,5 +164,5 @@ def _lesions(shares: Shares, prediction: ShownPrediction) -> str:
     if shares.volume == 0:
         return "No lesion voxel is drawn: open Lesions to draw or import some."
     if prediction.threshold_on_grid is None:
-        return f"Lesions: {shares.volume:.2f} ml. {prediction.result.no_threshold}."
+        return f"Lesions: {shares.volume:.2f} ml. {without_flags(prediction.result.no_threshold)}."
     return f"Lesions: {shares.volume:.2f} ml."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 from napari.utils.notifications import show_error
@@ -84,14 +85,13 @@ class Predictor(QObject):
         return max(0.0, each * self.progress.total - (time.monotonic() - self._began))
 
     def run(self, request: Request) -> None:
-        """Predict; layers of an earlier prediction are taken away, so that nobody takes them for this one's."""
-        self.clear()
+        """Predict; an earlier prediction stays on show until this one is there, and goes if this one fails."""
         self.notes = []
         self.progress = None
         self._began = self._first = time.monotonic()
         self.job = Job("prediction", lambda stop: predicting(request, stop))
         self.job.yielded.connect(self._take)
-        self.job.failed.connect(self._fail)
+        self.job.failed.connect(self._predict_failed)
         self.job.finished.connect(self._end)
         self.job.start()
         self.changed.emit()
@@ -102,11 +102,11 @@ class Predictor(QObject):
             self.job.stop()
             self.changed.emit()
 
-    def clear(self) -> None:
-        """Take the last prediction and its layers away."""
+    def clear(self, keep: Collection[str] = ()) -> None:
+        """Take the last prediction and its layers away, but for the layers of some roles."""
         self._waiting.clear()
         for layer in list(self.session.viewer.layers):
-            if is_result(role_of(layer)):
+            if is_result(role_of(layer)) and role_of(layer) not in keep:
                 self.session.viewer.layers.remove(layer)
         if self.session.prediction is not None:
             self.session.prediction = None
@@ -149,9 +149,14 @@ class Predictor(QObject):
         elif isinstance(event, Stopped):
             self.done.emit("Cancelled: nothing was changed.")
         elif event.request.subject.key == getattr(self.session.subject, "key", None):
+            self.clear(keep=event.shown)  # napari takes long to remove a layer: those that are filled again stay
             self._result = event
             self._waiting = list(event.shown.values())
             self._add_next()
+
+    def _predict_failed(self, failed: Failed) -> None:
+        self.clear()  # nobody shall take the layers before for what was to come
+        self._fail(failed)
 
     def _fail(self, failed: Failed) -> None:
         if self.receivers(self.failed):
@@ -176,7 +181,9 @@ class Predictor(QObject):
             return
         viewer, shown = self.session.viewer, self._waiting.pop(0)
         selected = set(viewer.layers.selection)
-        add_layer(viewer, shown, self.session.subject, visible=shown.role in VISIBLE)
+        layer = add_layer(viewer, shown, self.session.subject, visible=shown.role in VISIBLE)
+        if "contrast_limits" in shown.style:  # of a layer that was there with other values
+            layer.contrast_limits = shown.style["contrast_limits"]
         if selected:  # whoever draws goes on drawing
             viewer.layers.selection = selected & set(viewer.layers)
         if self._waiting:

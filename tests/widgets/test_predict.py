@@ -308,12 +308,10 @@ def test_run_is_refused_in_words_where_the_subject_cannot_be_predicted(
     assert panel.state.text().startswith("Cannot run: the RD map has a median of")
     assert not panel.run_button.isEnabled()
     assert "trained on simulated subjects" in panel.suitability.text()
-    with qtbot.waitSignal(session.subject_shown, timeout=SECONDS):
-        session.choose("sub-nan")
+    session.replace_subject(subjects[1])  # as after a repair of its files: nothing is read or shown again
     qtbot.waitUntil(lambda: ready(panel) and "1 voxels of NaN" in panel.run_button.toolTip(), timeout=SECONDS)
     # a warning is said, and does not forbid
-    with qtbot.waitSignal(session.subject_shown, timeout=SECONDS):
-        session.choose("sub-dim")
+    session.replace_subject(subjects[2])
     qtbot.waitUntil(lambda: ready(panel) and panel.run_button.isEnabled(), timeout=SECONDS)
     assert "is it another protocol or unit?" in panel.suitability.text()
     # a model for other modalities
