@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_myelin.core.evaluation.components import components
 from napari_myelin.widgets.journal import Found
+from napari_myelin.widgets.opening import open_later
 
 if TYPE_CHECKING:
     from napari_myelin.widgets.lesions import LesionsPanel
@@ -29,7 +30,7 @@ def offer_recovery(panel: LesionsPanel) -> None:
     if more:
         text += f" There {'is 1' if len(more) == 1 else f'are {len(more)}'} more."
     if session.subject is None:
-        answers = {"Open": lambda: session.load(Path(found.dataset), show=found.key)} if found.dataset else {}
+        answers = {"Open": lambda: open_later(session, Path(found.dataset), show=found.key)} if found.dataset else {}
         panel.offer.make(text + ("" if answers else " It is offered when its subject is opened."), answers, found)
         return
     if found.dataset != panel.work.dataset:
