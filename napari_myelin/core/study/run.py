@@ -23,6 +23,7 @@ from napari_myelin.core.study.facts import facts
 from napari_myelin.core.study.options import STUDY, Study, read_study
 from napari_myelin.core.study.parts import DONE, FAILED, Part, Plan, open_plan
 from napari_myelin.core.study.work import do_part
+from napari_myelin.core.training.names import STOP
 
 RESULTS = "results.tsv"
 STOPPED = 3  # exit code of a process that saved and stopped
@@ -99,9 +100,10 @@ def _here(plan: Plan, todo: Sequence[Part], stop: StopRequest) -> Iterator[Event
         except Exception as error:
             yield Skipped(part.name, _failed(plan, part, error))
             continue
+        if plan.done(part):
+            yield Progress("study", 0, 0, f"{part.name} is done")
         if stop:
             return
-        yield Progress("study", 0, 0, f"{part.name} is done")
 
 
 def _failed(plan: Plan, part: Part, error: Exception) -> str:
@@ -123,7 +125,6 @@ def _in_processes(plan: Plan, todo: Sequence[Part], jobs: int, stop: StopRequest
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // jobs)
     waiting, running = list(todo), dict[int, tuple[SpawnProcess, Part]]()
-    told = False
     while running or (waiting and not stop):
         while waiting and len(running) < jobs and not stop:
             part = waiting.pop(0)
@@ -132,11 +133,8 @@ def _in_processes(plan: Plan, todo: Sequence[Part], jobs: int, stop: StopRequest
             )
             process.start()
             running[process.sentinel] = (process, part)
-        if stop and not told:
-            told = True
-            for _, part in running.values():
-                if part.kind == "network" and (plan.place(part) / "run").exists():
-                    (plan.place(part) / "run" / "stop").touch()
+        if stop:
+            _ask_to_stop([plan.place(part) / "run" for _, part in running.values() if part.kind == "network"])
         for sentinel in wait(list(running), timeout=0.5):
             process, part = running.pop(int(sentinel))  # type: ignore[arg-type]
             process.join()
@@ -146,6 +144,13 @@ def _in_processes(plan: Plan, todo: Sequence[Part], jobs: int, stop: StopRequest
                 yield Progress("study", 0, 0, f"{part.name} is done")
             else:
                 yield Skipped(part.name, _why(plan, part, process.exitcode))
+
+
+def _ask_to_stop(runs: Sequence[Path]) -> None:
+    # again and again: a run that is only being opened takes away the file of an earlier stop
+    for run in runs:
+        if run.exists():
+            (run / STOP).touch()
 
 
 def _why(plan: Plan, part: Part, code: int | None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from napari_myelin.core.inference.attention import saliency
 from napari_myelin.core.inference.cohort import predict_cohort
 from napari_myelin.core.inference.evaluate import leakage
 from napari_myelin.core.inference.model import Model, load_model
-from napari_myelin.core.inference.outputs import Predictions, read_outputs, write_saliency
+from napari_myelin.core.inference.outputs import CARDS, Predictions, read_outputs, write_saliency
 from napari_myelin.core.options import PredictionOptions
 from napari_myelin.core.runtime import resolve_device
 from napari_myelin.core.study.folds import Fold
@@ -38,7 +40,7 @@ from napari_myelin.core.study.voxelwise import (
     train_linear,
 )
 from napari_myelin.core.training.fit import fit
-from napari_myelin.core.training.names import MODEL, OPTIONS
+from napari_myelin.core.training.names import MODEL, OPTIONS, STOP
 
 
 def do_part(plan: Plan, part: Part, stop: StopRequest) -> Iterator[Event]:
@@ -55,7 +57,8 @@ def do_part(plan: Plan, part: Part, stop: StopRequest) -> Iterator[Event]:
         If anything of it cannot be done.
     """
     place = plan.place(part)
-    (place / FAILED).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a folder that cannot be used is told of when it is written to
+        (place / FAILED).unlink()
     rows: list[Row] = []
     if part.kind == "network":
         yield from _train(plan, part, stop)
@@ -72,7 +75,7 @@ def do_part(plan: Plan, part: Part, stop: StopRequest) -> Iterator[Event]:
 
 def _train(plan: Plan, part: Part, stop: StopRequest) -> Iterator[Event]:
     run = plan.place(part) / "run"
-    stop.file = run / "stop"
+    stop.file = run / STOP
     cohort = open_cohort(plan.table(part.folds[0]))
     for event in fit(cohort, part.options, run, stop=stop, resume=(run / OPTIONS).exists()):
         if isinstance(event, Failed):
@@ -89,6 +92,7 @@ def _judge_network(plan: Plan, part: Part, method: Method, rows: list[Row]) -> I
     out, own = predictions(plan, part, method), plan.study.study
     wanted = PredictionOptions(uncertainty=own.uncertainty, resample=resample, seed=own.seed)
     _refuse_leak(plan, Predictions(out, (model.card,), None, wanted), held.subjects)
+    _clear_older(out, model)
     for event in predict_cohort([model], held, out, wanted, part.options.runtime):
         if isinstance(event, Skipped):
             raise MyelinError(f"{event.subject} cannot be predicted: {event.reason}")
@@ -108,6 +112,12 @@ def _judge_network(plan: Plan, part: Part, method: Method, rows: list[Row]) -> I
         for target in ("loss", "dvr"):
             attention = saliency(model, shown, target, region="brain", device=device, resample=resample)
             write_saliency(read_outputs(out), shown, attention)
+
+
+def _clear_older(out: Path, model: Model) -> None:
+    """Delete the maps of a run that was trained anew since; nothing but this study writes there."""
+    if (out / CARDS).exists() and read_outputs(out).cards[0].uid != model.card.uid:
+        shutil.rmtree(out)
 
 
 def part_of_cascade(part: Part) -> bool:
@@ -134,7 +144,9 @@ def _predictor(plan: Plan, part: Part) -> Predictor:
     if part.kind == "noise":
         return noise_free
     if part.kind == "ceiling":
-        description = json.loads((plan.cohort.root / "dataset_description.json").read_text(encoding="utf-8"))
+        root = plan.cohort.root
+        folder = root if root.is_dir() else root.parent
+        description = json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
         return train_ceiling(phantom_options(description), part.inputs, plan.study)
     train = train_linear if part.kind == "linear" else train_boosting
     return train(plan.training(part.folds[0]), part.inputs, plan.study)
