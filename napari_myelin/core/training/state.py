@@ -40,14 +40,24 @@ def save_state(folder: Path, number: int, state: dict[str, Any]) -> Path:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+    except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, RuntimeError) and "write" not in str(error):
+        reason = _system_error(error)
+        if reason is None:
             raise
-        raise MyelinError(f"cannot save the run's state in {folder}: {error}; free some space and resume") from error
+        raise MyelinError(
+            f"cannot save the run's state in {folder}: {reason.strerror}; free some space and resume"
+        ) from error
     for old in _states(folder)[KEEP:]:
         old.unlink(missing_ok=True)
     return path
+
+
+def _system_error(error: BaseException | None) -> OSError | None:
+    # torch ends a file that it could not write with a RuntimeError of its own; the system's error is behind it
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:

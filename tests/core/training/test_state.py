@@ -55,6 +55,19 @@ def test_a_failed_write_leaves_the_states_that_were_there(tmp_path: Path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["000000000001.pt"]
 
 
+def test_a_file_that_cannot_grow_any_more_is_one_sentence(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")  # a real limit, as a full disk is: torch hides the system's error
+    save_state(tmp_path, 1, {"number": 1})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(MyelinError, match=r"cannot save the run's state in .*: File too large; free some space"):
+            save_state(tmp_path, 2, {"number": 2, "weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["000000000001.pt"]
+
+
 def test_the_diary_is_cut_back_to_where_the_state_was_saved(tmp_path: Path) -> None:
     record = Record(tmp_path)
     record.write(Progress("a", 1, 3))
