@@ -98,7 +98,7 @@ class Demo:
         if isinstance(last, Stopped):
             return 130
         if isinstance(last, Failed):
-            if self.arguments.as_json or self.arguments.quiet:
+            if self.arguments.as_json:
                 self.output.error(last.cause)
             return 2 if last.usage else 1
         return 0

@@ -55,7 +55,7 @@ def run(argv: Sequence[str]) -> int:
     if isinstance(last, Stopped):
         return 130
     if isinstance(last, Failed):
-        if arguments.as_json or arguments.quiet:
+        if arguments.as_json:
             output.error(f"{last.cause}: {last.advice}" if last.advice else last.cause)
         if arguments.debug:
             print(last.trace, file=sys.stderr)

@@ -145,6 +145,15 @@ def test_predict_skips_it_check_names_it_and_both_exit_with_1(
     assert not (tmp_path / "p" / "sub-02").exists()
 
 
+@pytest.mark.parametrize("how", ["--quiet", "--json"])
+def test_a_failed_run_says_so_once_however_it_speaks(
+    how: str, broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mtr(broken).write_bytes(b"")
+    assert call("fit", broken, "--out", tmp_path / "run", *TINY, how) == 1
+    assert "is empty: copy it again" in only_error(capsys)
+
+
 def test_a_map_that_is_not_there_any_more(broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "cohort.tsv"
     table.write_text("subject\tgroup\tMTR\tFA\tRD\tAD\tdvr\nA\tMS\tgone.nii.gz\ta\tb\tc\td\n")
