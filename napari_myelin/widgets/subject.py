@@ -42,7 +42,9 @@ class SubjectPanel(Panel):
         self.inspector = inspector_of(self.session)
         self._make()
         self._connect()
+        row = self.memory.get("row", "")
         self._refill()
+        self.table.choose(row)
 
     def _make(self) -> None:
         self.folder_button, self.table_button = QPushButton("Folder\N{HORIZONTAL ELLIPSIS}"), QPushButton()
