@@ -33,7 +33,8 @@ class BrushBox(QWidget):
         super().__init__()
         self.work = work
         self.tools = self._group(TOOLS, TOOL_TIPS, self._use_tool)
-        self.sizes = self._group(dict.fromkeys(BRUSHES, ""), {}, self._use_size)
+        self.sizes = self._group({voxels: str(voxels) for voxels in BRUSHES}, {}, self._use_size)
+        self.unit = QLabel("voxels")
         self.depths = self._group(DEPTHS, DEPTH_TIPS, self._use_depth)
         self.undo, self.redo = QPushButton(), QPushButton()
         for button, label, act in ((self.undo, "Undo", self._undo), (self.redo, "Redo", self._redo)):
@@ -42,7 +43,7 @@ class BrushBox(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.addLayout(_row(*self.tools.buttons(), None, self.undo, self.redo), 0, 0)
-        grid.addLayout(_row(*self.sizes.buttons(), QLabel("mm"), None, *self.depths.buttons()), 1, 0)
+        grid.addLayout(_row(*self.sizes.buttons(), self.unit, None, *self.depths.buttons()), 1, 0)
         work.tool.connect(self.refresh)
         work.changed.connect(self.refresh)
         self.refresh()
@@ -64,6 +65,7 @@ class BrushBox(QWidget):
             for index, button in enumerate(group.buttons()):
                 button.setChecked(index == value)
             group.setExclusive(True)
+        self.unit.setText("mm")
         for button, voxels, size in zip(self.sizes.buttons(), BRUSHES, brush_sizes(frame), strict=True):
             button.setText(f"{size:.2g}")
             button.setToolTip(

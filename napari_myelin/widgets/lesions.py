@@ -94,6 +94,7 @@ class LesionsPanel(Panel):
         work.saved.connect(self._saved)
         work.foreign.connect(self._foreign)
         work.recovery.found.connect(self._recovery)
+        self.offer.answered.connect(self._recovery)
         self.lesions.filled.connect(self.refresh)
         self.lesions.chosen.connect(self.refresh)
 
@@ -107,6 +108,7 @@ class LesionsPanel(Panel):
         phantom = "Phantom: simulated, no person. " if self.session.cohort and self.session.cohort.phantom else ""
         about = f"{source.name}, {source.threshold_in_words}." if source.name else "no DVR yet: predict one."
         self.head.setText(phantom + about[0].upper() + about[1:])
+        self.head.setVisible(subject is not None)
         no_subject = "" if subject is not None else NO_SUBJECT
         no_mask = no_subject or ("" if work.mask is not None else NO_MASK)
         chosen = len(self.lesions.numbers)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 
 class Offer(QFrame):
-    """Hidden until something is offered."""
+    """Hidden until something is offered; ``answered`` says that it is free for the next."""
+
+    answered = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -57,9 +60,13 @@ class Offer(QFrame):
         """Take the offer back."""
         self.about = None
         while self.row.count():
-            self.row.takeAt(0).widget().deleteLater()
+            button = self.row.takeAt(0).widget()
+            button.hide()  # it is deleted only when the window gets its turn
+            button.deleteLater()
         self.hide()
 
     def _answered(self, act: Callable[[], None]) -> None:
         self.withdraw()
         act()
+        if self.isHidden():
+            self.answered.emit()

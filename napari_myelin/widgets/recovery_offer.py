@@ -21,6 +21,8 @@ def offer_recovery(panel: LesionsPanel) -> None:
         if isinstance(panel.offer.about, Found):
             panel.offer.withdraw()
         return
+    if not panel.offer.isHidden() and not isinstance(panel.offer.about, Found):
+        return  # it comes when that is answered
     found, *more = recovery.offers
     count = len(components(found.mask.array).sizes)
     when = time.localtime(found.when)
@@ -35,5 +37,9 @@ def offer_recovery(panel: LesionsPanel) -> None:
         return
     if found.dataset != panel.work.dataset:
         text += f" It was drawn in {found.dataset or 'no cohort'}."
-    answers = {"Restore": lambda: recovery.restore(found), "Discard": lambda: recovery.discard(found)}
+    sure = {"Delete it for good": lambda: recovery.discard(found), "Keep it": lambda: None}
+    answers = {
+        "Restore": lambda: recovery.restore(found),
+        "Discard": lambda: panel.offer.make(f"The unsaved mask of {found.key} from {clock} is deleted.", sure, found),
+    }
     panel.offer.make(text, answers, found)
