@@ -37,8 +37,8 @@ class EvaluatePanel(Panel):
 
     name = "evaluate"
 
-    def __init__(self, viewer: Any) -> None:
-        super().__init__(viewer)
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer)
         self.evaluator = evaluator_of(self.session)
         self.view: Any = None  # made with the first result, because it imports what draws
         self._make()

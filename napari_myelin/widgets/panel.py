@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
@@ -14,8 +14,36 @@ from napari_myelin.widgets.closing import guard
 from napari_myelin.widgets.session import session_of
 
 RESEARCH = "Research software, not a medical device."
+WIDTH = 400  # px
 # read well on napari's dark and light theme alike
 COLOURS = {"good": "#2e9e5b", "problem": "#e5534b"}
+
+
+class Column(QScrollArea):
+    """Scrolls up and down only, and is never narrower than what is inside."""
+
+    def __init__(self, inside: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(inside)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return the width of the parts with a scroll bar beside them."""
+        inside = self.widget()
+        width = 0 if inside is None else inside.minimumSizeHint().width()
+        return QSize(width + self.verticalScrollBar().sizeHint().width(), 120)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return a width that a form reads well in."""
+        return QSize(max(WIDTH, self.minimumSizeHint().width()), super().sizeHint().height())
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Follow the parts when they become wider."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
 
 
 class Panel(QWidget):
@@ -36,18 +64,13 @@ class Panel(QWidget):
         inside = QWidget()
         self.column = QVBoxLayout(inside)
         self.column.setAlignment(Qt.AlignmentFlag.AlignTop)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(inside)
         self.message = QLabel()
         self.message.setWordWrap(True)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.message.hide()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(4, 4, 4, 4)
-        whole.addWidget(area, 1)
+        whole.addWidget(Column(inside), 1)
         whole.addWidget(self.message)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
