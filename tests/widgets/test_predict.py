@@ -6,11 +6,13 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from heartbeat import Heartbeat
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
@@ -209,11 +211,17 @@ def test_the_saved_files_are_the_prediction_with_the_mask_as_drawn(
         press(qtbot, panel.files.save)
 
 
-def test_cancel_is_visible_and_ends_between_draws(panel: PredictPanel, qtbot: Any) -> None:
+def test_cancel_is_visible_and_ends_between_draws_and_the_window_answers_meanwhile(
+    panel: PredictPanel, qtbot: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     panel.editors["uncertainty"].put(10_000)
-    press(qtbot, panel.run_button)
     predictor = panel.predictor
-    qtbot.waitUntil(lambda: predictor.progress is not None and predictor.progress.done >= 3, timeout=SECONDS)
+    with Heartbeat() as heartbeat:
+        press(qtbot, panel.run_button)
+        qtbot.waitUntil(lambda: predictor.progress is not None and predictor.progress.done >= 3, timeout=SECONDS)
+    with capsys.disabled():
+        heartbeat.tell("predicting")
+    assert heartbeat.busy < 0.1
     assert panel.bar.maximum() == 10_001
     assert panel.bar.value() >= 3
     assert " left" in panel.state.text()
@@ -353,7 +361,9 @@ def test_masks_follow_an_edit_within_100_ms_at_full_size(
 
     request = Request(Path("x"), subject, Frame(session.frame.reference), PredictionOptions(), "cpu")
     predictor = predictor_of(session)
-    predictor._take(_result(request, model, engine.Prediction(predicted, predicted, spread, 1.0), None))
+    result = _result(request, model, engine.Prediction(predicted, predicted, spread, 1.0), None)
+    voxelwise = random.uniform(1.0, 1.1, shape).astype(np.float32)
+    predictor._take(replace(result, on_grid=voxelwise))
     qtbot.waitUntil(lambda: session.prediction is not None, timeout=SECONDS)
     check_masks(session)
     layer = session.layer("lesion")
