@@ -4,9 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 # napari's window needs these (Qt, OpenGL and a screen that is not there); python3-venv makes the environment
-LIBRARIES := python3-venv xvfb libegl1 libgl1 libgl1-mesa-dri libglib2.0-0 libfontconfig1 libdbus-1-3 \
+LIBRARIES := python3-venv xvfb xauth libegl1 libgl1 libgl1-mesa-dri libglib2.0-0 libfontconfig1 libdbus-1-3 \
 	libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 \
 	libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1
+
+# the window's tests draw with OpenGL: where there is no screen, they get one of their own
+SCREEN := $(shell test "$$(uname)" != Linux || test -n "$$DISPLAY" || \
+	echo "xvfb-run -a -s '-screen 0 1600x1000x24' env QT_QPA_PLATFORM=xcb")
 
 .PHONY: venv demo test lint libraries
 
@@ -38,7 +42,7 @@ demo: $(STAMP)
 	$(BIN)/napari-myelin-train demo --out demo
 
 test: $(STAMP)
-	QT_QPA_PLATFORM=offscreen OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(SCREEN) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
