@@ -27,24 +27,28 @@ def own_place(subject: Subject, cohort: Cohort | None) -> Path | None:
     """Return where a subject's mask is saved without asking for a name; None where nothing is given.
 
     That is the file it was read from, so that the cohort finds it again; else its BIDS name in the cohort's folder.
-    The cohort that comes with the package is never written to.
+    The cohort that comes with the package is never written to, and beside files from anywhere no folders are made.
     """
+    if cohort is not None and _is_sample(cohort.root):
+        return None
     given = subject.files.get("lesion")
-    if cohort is None or _is_sample(cohort.root):
-        return given if isinstance(given, Path) and cohort is None else None
     if isinstance(given, Path):
         return given
-    folder = cohort.root if cohort.root.is_dir() else cohort.root.parent
-    return bids_path(folder, subject.name, subject.session, "lesion")
+    if cohort is None:
+        return None
+    root = cohort.root
+    if root.is_dir() and not (root / f"sub-{subject.name}").is_dir():
+        return None
+    return bids_path(root if root.is_dir() else root.parent, subject.name, subject.session, "lesion")
 
 
 def suggested_place(subject: Subject, cohort: Cohort | None) -> Path:
-    """Return what *Save as* starts with: its own place, else its BIDS name in the home or beside its maps."""
+    """Return what *Save as* starts with: its own place, else its BIDS name beside its maps (or in the home)."""
     place = own_place(subject, cohort)
     if place is not None:
         return place
     maps = [file for file in subject.files.values() if isinstance(file, Path)]
-    folder = maps[0].parent if maps and cohort is None else Path.home()
+    folder = maps[0].parent if maps and not (cohort is not None and _is_sample(cohort.root)) else Path.home()
     return folder / bids_path(folder, subject.name, subject.session, "lesion").name
 
 

@@ -108,12 +108,10 @@ class MaskWork(QObject):
         return int(mask.array.sum())
 
     def _inserted(self, event: Any) -> None:
-        if self.session.frame is None:
-            return
         if isinstance(event.value, Labels) and role_of(event.value) is None:
             event.value.events.paint.connect(self._painted_elsewhere)
             self.foreign.emit(event.value)
-        if role_of(event.value) != "lesion":
+        if role_of(event.value) != "lesion" or self.session.frame is None:
             return
         self._detach()
         self.layer, frame = event.value, self.session.frame

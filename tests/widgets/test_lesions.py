@@ -15,7 +15,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtCore import QEvent, QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QCheckBox, QFileDialog, QMessageBox, QWidget
 
@@ -24,6 +24,7 @@ from napari_myelin.core.data.export import write_folder
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume, write_volume
 from napari_myelin.widgets.lesions import LesionsPanel
+from napari_myelin.widgets.session import session_of
 from napari_myelin.widgets.settings import autosave_folder
 
 SHAPE = (18, 26, 14)
@@ -41,9 +42,7 @@ LESION_PATH = "sub-01/anat/sub-01_space-pet_label-L_mask.nii.gz"
 @pytest.fixture
 def cohort(tmp_path: Path) -> Cohort:
     """Two subjects on disk on an oblique, flipped, anisotropic grid: DVR is 1 everywhere; no lesion mask."""
-    random = np.random.default_rng(0)
-    maps = {name: Volume(random.uniform(0.2, 1, SHAPE).astype(np.float32), AFFINE) for name in ("MTR", "FA")}
-    maps["dvr"] = Volume(np.ones(SHAPE, dtype=np.float32), AFFINE)
+    maps = {"dvr": Volume(np.ones(SHAPE, dtype=np.float32), AFFINE)}
     folder = tmp_path / "cohort"
     subjects = (Subject("01", None, "MS", 30.0, "F", maps), Subject("02", None, "MS", 30.0, "F", maps))
     write_folder(Cohort(tmp_path, subjects), folder)
@@ -206,6 +205,17 @@ def test_brush_eraser_undo_and_the_keys_of_napari_reach_table_and_journal(
     stroke()
     qtbot.waitUntil(lambda: len(np.unique(np.argwhere(panel.work.mask)[:, 2])) == 3)  # 9 mm through slices of 3 mm
     assert panel.work.wait()
+    # the panel is closed: strokes are kept all the same, and it opens as it was
+    viewer.window.remove_dock_widget(panel)
+    panel.deleteLater()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    layer.paint((1, 2, 3), 1)
+    work = session_of(viewer).mask_work
+    assert work.wait()
+    again = LesionsPanel(viewer)
+    viewer.window.add_dock_widget(again)
+    qtbot.waitUntil(lambda: sum(row.voxels for row in again.lesions.rows) == work.mask.sum(), timeout=10_000)
+    assert again.brush.sizes.buttons()[3].isChecked()
 
 
 def test_a_row_a_lesion_with_volume_mean_and_share_and_a_click_goes_there(
