@@ -67,7 +67,7 @@ def run_study(
     UsageError
         If a word of ``subset`` names nothing.
     """
-    stop = stop or StopRequest()
+    stop = StopRequest() if stop is None else stop  # one that is not asked yet is false
     chosen = plan.chosen(subset)
     todo = [part for part in chosen if not plan.done(part)]
     count = len(chosen) - len(todo)
