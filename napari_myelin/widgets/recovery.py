@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
@@ -33,6 +34,7 @@ class Recovery(QObject):
         super().__init__(work)
         self.work = work
         self.offers: list[Found] = []
+        self._told: set[Path] = set()
         work.session.subject_shown.connect(self.look)
         work.session.subject_changed.connect(self._none)
 
@@ -49,6 +51,11 @@ class Recovery(QObject):
             now = session.subject
             if (now and now.key) == (subject and subject.key):
                 self._offer(found)
+                if subject is not None and found and found[0].path not in self._told:
+                    self._told.add(found[0].path)  # the Lesions panel may not be open
+                    session.tell(
+                        f"An unsaved lesion mask of {subject.key} was found: see the Lesions panel.", problem=True
+                    )
 
         job = Job("looking for unsaved masks", read)
         job.yielded.connect(take)
