@@ -1,0 +1,38 @@
+"""What the manifest promises is there, and napari can open it from its menus."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from npe2 import PluginManager, PluginManifest
+
+import napari_myelin
+
+MANIFEST = PluginManifest.from_file(Path(napari_myelin.__file__).parent / "napari.yaml")
+
+
+@pytest.mark.parametrize("command", MANIFEST.contributions.commands, ids=lambda command: command.id)
+def test_every_command_leads_to_something(command: Any) -> None:
+    module, name = str(command.python_name).split(":")
+    assert callable(getattr(import_module(module), name))
+
+
+def test_every_panel_opens_from_the_menu(viewer: Any) -> None:
+    for widget in MANIFEST.contributions.widgets:
+        viewer.window.add_plugin_dock_widget("napari-myelin", widget.display_name)
+    opened = {name.removesuffix(" (napari-myelin)") for name in viewer.window.dock_widgets}
+    assert {widget.display_name for widget in MANIFEST.contributions.widgets} <= opened
+
+
+def test_other_files_are_left_to_other_readers(tmp_path: Path) -> None:
+    manager = PluginManager.instance()
+
+    def readers(name: str) -> set[str]:
+        return {reader.plugin_name for reader in manager.iter_compatible_readers([str(tmp_path / name)])}
+
+    manager.discover()
+    assert "napari-myelin" in readers("a.nii.gz") & readers("b.nii") & readers("cohort.tsv") & readers("")
+    assert "napari-myelin" not in readers("a.png") | readers("sub-01.tif") | readers("b.csv")
