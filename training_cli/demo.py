@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from napari_myelin.core.errors import UsageError
-from napari_myelin.core.events import Failed, Stopped, StopRequest
+from napari_myelin.core.events import Failed, Stopped, StopRequest, duration
 from napari_myelin.core.options import Options, PredictionOptions, RuntimeOptions
 from napari_myelin.core.options_file import options_from, preset
 from napari_myelin.core.phantom.options import PhantomOptions
 from training_cli.arguments import CommonArguments, parse, validated, with_options
 from training_cli.evaluate import show
-from training_cli.output import Output, duration, stops_on_interrupt
+from training_cli.output import Output, stops_on_interrupt
 
 if TYPE_CHECKING:
     from napari_myelin.core.data.cohort import Cohort

@@ -9,8 +9,9 @@ from typing import Annotated
 import tyro
 from pydantic import Field
 
+from napari_myelin.core.events import duration
 from training_cli.arguments import CommonArguments, parse
-from training_cli.output import Output, duration
+from training_cli.output import Output
 
 
 class InfoArguments(CommonArguments):
@@ -38,8 +39,8 @@ def run(argv: Sequence[str]) -> int:
         "grid": f"{' x '.join(map(str, grid['shape']))} voxels of {spacing} mm",
         "networks": f"{card.options.network.generator}, {card.options.network.maps} maps, {card.stages} "
         f"stages ({', '.join(training.stages)})",
-        "trained on": f"{len(training.subjects)} subjects ({training.controls} controls)"
-        + (", simulated (phantom)" if training.phantom else ""),
+        "trained on": f"{len(training.subjects)} subject{'' if len(training.subjects) == 1 else 's'} "
+        f"({training.controls} controls)" + (", simulated (phantom)" if training.phantom else ""),
         "held out": ", ".join(training.validation) or "nobody",
         "epochs": ", ".join(map(str, training.epochs)) + ("" if training.finished else " (not finished)"),
         "held-out MSE": "not measured" if training.validation_mse is None else f"{training.validation_mse:.4g} DVR^2",

@@ -85,7 +85,8 @@ def lesion_scatter(evaluation: Evaluation, method: str) -> str | None:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.8, 3.6), layout="constrained")
         axes = figure.subplots()
-        low, high = float(pairs.min()) - 0.03, float(pairs.max()) + 0.03
+        margin = 0.06 * float(np.ptp(pairs)) or 0.03
+        low, high = float(pairs.min()) - margin, float(pairs.max()) + margin
         axes.plot([low, high], [low, high], "--", lw=0.8, color=INK)
         axes.plot(pairs[:, 0], pairs[:, 1], "o", ms=4, alpha=0.7, color=COLOURS["l1"], mew=0)
         axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")

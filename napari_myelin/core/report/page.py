@@ -125,9 +125,9 @@ def _facts(given: PageInput) -> str:
         "Model": f"{' and '.join(given.evaluation.models)}, preset {card.options.preset}: "
         f"{', '.join(training.stages)}; {network.generator}, {network.maps} feature maps, {grid}",
         "Inputs": ", ".join(f"{name} ({card.units[name]})" for name in card.modalities),
-        "Trained on": f"{len(training.subjects)} subjects, {len(training.validation)} held out, "
+        "Trained on": f"{_subjects_in_words(len(training.subjects))}, {len(training.validation)} held out, "
         f"{' + '.join(map(str, training.epochs))} epochs, {training.seconds / 60:.1f} min on {training.device}",
-        "Evaluated on": f"{evaluated} subjects of {given.cohort.root.name or given.cohort.root}",
+        "Evaluated on": f"{_subjects_in_words(evaluated)} of {given.cohort.root.name or given.cohort.root}",
         "Demyelinated below": "no threshold"
         if threshold is None
         else f"DVR {threshold['value']:.3f} ({threshold['kind']})",
@@ -137,6 +137,10 @@ def _facts(given: PageInput) -> str:
     }
     items = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>" for name, text in facts.items())
     return f'<dl class="facts">{items}</dl>'
+
+
+def _subjects_in_words(count: int) -> str:
+    return f"{count} subject{'' if count == 1 else 's'}"
 
 
 def verdict(evaluation: Evaluation) -> list[str]:
@@ -149,8 +153,8 @@ def verdict(evaluation: Evaluation) -> list[str]:
         ratio = ours.mean / linear.mean
         relation = "beats" if ratio < 0.995 else "does not beat" if ratio > 1.005 else "equals"
         sentences.append(
-            f"On the {what} the network {relation} the voxelwise linear model: {ours.mean:.4f} against "
-            f"{linear.mean:.4f} ({ratio:.2f} times as large)."
+            f"On the {what} the network {relation} the voxelwise linear model: {_number(ours.mean, 4)} against "
+            f"{_number(linear.mean, 4)} ({ratio:.2f} times as large)."
         )
     return sentences
 
@@ -170,8 +174,13 @@ def _cell(row: Summary | None) -> str:
     if row is None:
         return ""
     digits = DIGITS.get(row.measure, 3)
-    sd = f' <span class="sd">({row.sd:.{digits}f})</span>' if math.isfinite(row.sd) else ""
-    return f"{row.mean:.{digits}f}{sd}"
+    sd = f' <span class="sd">({_number(row.sd, digits)})</span>' if math.isfinite(row.sd) else ""
+    return f"{_number(row.mean, digits)}{sd}"
+
+
+def _number(value: float, digits: int) -> str:
+    # a target in a unit of its own may be hundreds: four decimals of it say nothing
+    return f"{value:.{digits if abs(value) < 10 else min(digits, 2)}f}"
 
 
 def _plots(given: PageInput) -> Iterator[str]:
@@ -203,7 +212,7 @@ def _rows(evaluation: Evaluation) -> str:
         cells = []
         for name in measures:
             value = score.values[name]
-            cells.append(f"<td>{value:.{DIGITS.get(name, 3)}f}</td>" if math.isfinite(value) else "<td></td>")
+            cells.append(f"<td>{_number(value, DIGITS.get(name, 3))}</td>" if math.isfinite(value) else "<td></td>")
         name = f"{score.subject} ({score.group or 'no group'}), {NAMES.get(score.method, score.method).lower()}"
         rows.append(f"<tr><td>{html.escape(name)}</td>{''.join(cells)}</tr>")
     table = f"<table><thead><tr><th>Subject and map</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

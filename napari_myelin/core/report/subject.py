@@ -141,6 +141,11 @@ class _View:
         return (
             f'<figure><div class="frame"><img alt="{html.escape(title)}" src="{source}"></div>'
             f'<figcaption><b>{html.escape(title)}</b><span class="bar" style="background:{window.gradient()}"></span>'
-            f'<span class="ends"><span>{window.low:.2g}</span><span>{window.high:.2g}{unit}</span></span>'
+            f'<span class="ends"><span>{_end(window.low)}</span><span>{_end(window.high)}{unit}</span></span>'
             "</figcaption></figure>"
         )
+
+
+def _end(value: float) -> str:
+    # two digits, and never 1.2e+02
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"

@@ -42,6 +42,8 @@ def test_the_verdict_is_said_whichever_way_it_falls() -> None:
     assert "beats the voxelwise linear model: 0.0500 against 0.1000 (0.50 times" in better
     (equal,) = verdict(evaluation(predicted__mse=0.01, linear__mse=0.01))
     assert "equals" in equal
+    (large,) = verdict(evaluation(predicted__mse=77.9329, linear__mse=63.103))  # another target, in hundreds
+    assert "77.93 against 63.10 (1.24 times" in large
     assert verdict(evaluation(predicted__mse=0.01)) == []
 
 
