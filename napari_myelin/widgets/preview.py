@@ -99,6 +99,8 @@ class Previews:
             if layer in layers:
                 layers.remove(layer)
         self._made, self._path = {}, None
+        if not layers:
+            self.session.letters.show("")
 
     def _put(self, item: tuple[str, ShownMap]) -> None:
         if self._path is None:  # removed meanwhile
@@ -130,6 +132,7 @@ class Previews:
         if active is not None:
             viewer.layers.selection.active = active
         if empty:
+            self.session.letters.show(self.subject)  # nobody else has turned the view
             viewer.reset_view()
         return layer
 

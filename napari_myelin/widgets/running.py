@@ -23,7 +23,8 @@ from napari_myelin.widgets.watch import Heard, Silent, ask_to_stop, follow, in_p
 if TYPE_CHECKING:
     from napari_myelin.core.inference.model import TrainingSummary  # imports torch
 
-PATIENCE = 60.0  # s of silence that are worth a word, or more where a step takes long
+PATIENCE = 60.0  # s of silence that are worth a word; at least
+STEPS = 10  # this many of the run's own steps
 
 
 class Run(QObject):
@@ -131,7 +132,7 @@ class Run(QObject):
     def silence(self) -> str:
         """Return that nothing came for long, and what that may mean; empty where something did, or it has ended."""
         since = max(self._silent, 0.0)
-        if not self.watched or self.course.end is not None or since < max(PATIENCE, 10 * self.course.pace):
+        if not self.watched or self.course.end is not None or since < max(PATIENCE, STEPS * self.course.pace):
             return ""
         pace = f" (a step took {duration(self.course.pace)})" if self.course.pace else ""
         return f"Nothing came for {duration(since)}{pace}: its process may be gone. Resume goes on from its last state."

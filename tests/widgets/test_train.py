@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import shlex
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ import pytest
 import torch
 from qtpy.QtWidgets import QFileDialog
 from runs import assert_same_weights, weights
+from widgets.heartbeat import Heartbeat
 from widgets.trainings import opened, options_for, press, run_of, until
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.events import Epoch, Finished, Started, Step, Stopped, read_events
 from napari_myelin.core.inference.model import load_model
+from napari_myelin.core.inference.predict import predict
 from napari_myelin.core.options_file import options_from, read_options
 from napari_myelin.core.training import trainer
 from napari_myelin.core.training.fit import fit
@@ -27,7 +30,7 @@ from napari_myelin.core.training.memory import training_bytes
 from napari_myelin.core.training.trainer import Trainer
 from napari_myelin.widgets.jobs import running_jobs
 from napari_myelin.widgets.layers import Frame
-from napari_myelin.widgets.preview import MARK, TITLE
+from napari_myelin.widgets.preview import MARK, TITLE, Previews
 from napari_myelin.widgets.session import session_of
 from napari_myelin.widgets.settings import threads
 from napari_myelin.widgets.train import TrainPanel
@@ -312,3 +315,72 @@ def test_a_run_that_was_killed_goes_on_by_its_folder(
     started = [event for event in read_events(folder / "events.jsonl") if isinstance(event, Started)]
     assert [event.resumed for event in started] == [False, True]
     assert load_model(folder / "model.safetensors").card.training.finished
+
+
+def test_the_window_answers_while_it_trains(
+    show: Callable[..., Any], viewer: Any, qtbot: Any, phantom_cohort: Cohort, trained_run: Path, tmp_path: Path
+) -> None:
+    session = show("sub-01")
+    panel = opened(viewer, qtbot, phantom_cohort, tmp_path / "run", options_for(epochs=200))
+    session.choose("sub-01")
+    until(qtbot, lambda: session.layer("lesion") is not None)
+    lesion = session.layer("lesion")
+    with Heartbeat() as before:
+        qtbot.wait(1000)
+    press(qtbot, panel.start)
+    run = run_of(panel)
+    until(qtbot, lambda: run.course.step >= 1)  # torch is imported and the cohort read
+    first = run.course.curves["l1"].steps[-1]
+    with Heartbeat() as beat:
+        for number in range(40):  # scroll and paint, as a user would
+            viewer.dims.set_current_step(0, number % lesion.data.shape[0])
+            lesion.paint((number % lesion.data.shape[0], 10, 10), 1)
+            qtbot.wait(50)
+    assert run.course.curves["l1"].steps[-1] != first  # it did train meanwhile
+    sys.stdout.write(
+        f"longest pause of the main thread: idle {1e3 * before.longest:.0f} ms, "
+        f"training, scrolling and painting {1e3 * beat.longest:.0f} ms\n"
+    )
+    assert beat.beats > 40
+    assert beat.longest < 2  # loose: what else the machine does counts too
+    predicted = predict([load_model(trained_run / "model.safetensors")], phantom_cohort.subjects[1], device="cpu")
+    assert np.isfinite(predicted.dvr.array).all()  # another model predicts beside it
+    assert run.running
+    press(qtbot, panel.stop)
+    until(qtbot, lambda: not run.running)
+
+
+def test_the_preview_of_an_oblique_flipped_subject_lies_where_its_voxels_do(
+    viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    affine = np.array([[-2.0, 0.3, 0, 40], [0.25, 2.4, -0.2, -30], [0, 0.25, 1.9, -12], [0, 0, 0, 1]])
+    random = np.random.default_rng(0)
+    stored = {name: random.normal(size=(7, 9, 5)).astype(np.float16) for name in ("input_MTR", "refined", "error")}
+    np.savez(tmp_path / "preview.npz", affine=affine, **stored)
+    previews = Previews(session_of(viewer), shown=True)
+    previews.update(tmp_path / "preview.npz", "sub-09")
+    until(qtbot, lambda: TITLE + "error" in viewer.layers)
+    frame = Frame(Volume(stored["refined"], affine))
+    for voxel in ((0, 0, 0), (6, 2, 4), (3, 8, 1)):
+        place = frame.shown((affine @ [*voxel, 1])[:3])
+        for name, array in stored.items():
+            layer = viewer.layers[TITLE + name.removeprefix("input_")]
+            at = tuple(np.round(layer.world_to_data(place)).astype(int))
+            assert layer.data[at] == np.float32(array[voxel])
+            assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+    # another subject on another grid: the same layers move there
+    other = {name: random.normal(size=(6, 6, 6)).astype(np.float16) for name in stored}
+    np.savez(tmp_path / "preview.npz", affine=np.diag([3.0, 3, 3, 1]), **other)
+    previews.update(tmp_path / "preview.npz", "sub-10")
+    until(qtbot, lambda: viewer.layers[TITLE + "error"].metadata[MARK]["subject"] == "sub-10")
+    layer = viewer.layers[TITLE + "error"]
+    assert layer.data[5, 4, 3] == np.float32(other["error"][3, 4, 5])
+    assert np.allclose(layer.data_to_world((5, 4, 3)), (15, 12, 9))
+    assert len(viewer.layers) == 3
+    # a file that cannot be read is a word, and the layers stay
+    (tmp_path / "preview.npz").write_bytes(b"no zip")
+    previews.update(tmp_path / "preview.npz", "sub-10")
+    until(qtbot, lambda: bool(previews.problem))
+    assert previews.problem.startswith("no preview: ")
+    previews.remove()
+    assert not viewer.layers

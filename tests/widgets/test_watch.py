@@ -160,6 +160,7 @@ def test_a_run_of_another_process_is_shown_stopped_and_missed(
         process.kill()
         process.wait()
         monkeypatch.setattr(running, "PATIENCE", 0.2)
+        monkeypatch.setattr(running, "STEPS", 0.1)
         until(qtbot, lambda: "Nothing came for" in panel.view.sentence.text())
         assert "its process may be gone" in shown.sentence()
         press(qtbot, panel.watch)
