@@ -82,4 +82,5 @@ def test_one_real_patient_trains_the_other_is_predicted_and_evaluated(thinned: P
     page = (evaluation / "page.html").read_text(encoding="utf-8")
     assert "Lesjak et al. 2017, CC-BY" in page
     assert "which is no DVR" in page
+    assert "Myelin" not in page.split("<main>")[1]
     assert "sub-07, a patient" in page

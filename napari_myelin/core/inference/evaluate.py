@@ -9,7 +9,6 @@ import numpy as np
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import Subject
-from napari_myelin.core.data.usable import target_note
 from napari_myelin.core.data.volume import Volume, content_digest, read_volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.baselines import LinearBaseline
@@ -115,8 +114,7 @@ def leakage(made: Predictions, cohort: str, digests: Mapping[str, str]) -> list[
 
 
 def _other_targets(made: Predictions) -> list[str]:
-    notes = (target_note({card.uid: card.normalisation["brain_mean"]["dvr"]}) for card in made.cards)
-    return list(dict.fromkeys(note for note in notes if note))
+    return list(dict.fromkeys(card.target_note for card in made.cards if card.target_note))
 
 
 def _truth(subject: Subject, threshold: Threshold | None, resample: bool) -> Truth:

@@ -20,6 +20,7 @@ from safetensors.torch import save as to_bytes
 import napari_myelin
 from napari_myelin.core.data.grid import Grid
 from napari_myelin.core.data.normalisation import Normalisation
+from napari_myelin.core.data.usable import target_note
 from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.baselines import LinearBaseline
@@ -76,6 +77,11 @@ class ModelCard(BaseModel):
     notes: tuple[str, ...] = ()
     licence: str = "BSD-3-Clause"
     intended_use: str = INTENDED_USE
+
+    @property
+    def target_note(self) -> str | None:
+        """What is to be said where the model predicts something else than DVR; None where it predicts DVR."""
+        return target_note({"the training cohort": self.normalisation["brain_mean"]["dvr"]})
 
 
 @dataclass(frozen=True, eq=False)

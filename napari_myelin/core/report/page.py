@@ -84,7 +84,8 @@ def write_page(path: Path, given: PageInput) -> Path:
 def _sections(given: PageInput) -> Iterator[str]:
     evaluation = given.evaluation
     yield f"<h1>{html.escape(given.title)}</h1>"
-    yield '<p class="soft">Myelin maps (PET distribution volume ratio, DVR) predicted from multimodal MRI.</p>'
+    what = "Maps" if given.predictions.cards[0].target_note else "Myelin maps (PET distribution volume ratio, DVR)"
+    yield f'<p class="soft">{what} predicted from multimodal MRI.</p>'
     yield '<div class="banner">Research software, not a medical device.</div>'
     if evaluation.phantom or given.predictions.phantom:
         yield '<div class="banner">Phantom: these subjects are simulated. Nobody was scanned.</div>'

@@ -39,7 +39,7 @@ def subject_section(subject: Subject, made: Predictions) -> str:
         f"{'The lesions are outlined.' if view.lesion is not None else ''}</p>",
         "<h3>MR maps</h3>",
         f'<div class="maps">{"".join(view.inputs())}</div>',
-        "<h3>Myelin (DVR)</h3>",
+        f"<h3>{'Target, which is no DVR' if made.cards[0].target_note else 'Myelin (DVR)'}</h3>",
         f'<div class="maps">{"".join(view.maps())}</div>',
     ]
     agreeing = view.agreement()
