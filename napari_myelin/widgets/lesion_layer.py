@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from nibabel.affines import apply_affine
+from scipy.ndimage import binary_erosion, find_objects
 
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.evaluation.components import Components
@@ -84,18 +85,24 @@ def go_to(viewer: Any, frame: Frame, voxel: np.ndarray) -> None:
 
 
 def outline(session: Any, mask: Volume | None) -> None:
-    """Draw a line round the chosen lesions, or take it away; what is active and selected stays so."""
+    """Draw a line round the chosen lesions, or take it away; what is active and selected stays so.
+
+    The line is drawn here, slice by slice: napari's own contour warns at every step in 3D.
+    """
     layer, viewer = session.layer(CHOSEN), session.viewer
     if mask is None:
         if layer is not None:
             viewer.layers.remove(layer)
         return
+    array = session.frame.array(mask)
+    (box,) = find_objects(array.astype(np.uint8))
+    array[box] &= ~binary_erosion(array[box], np.ones((1, 3, 3)))
     if layer is not None:
-        layer.data = session.frame.array(mask).astype(np.uint8)
+        layer.data = array.astype(np.uint8)
         return
     active = viewer.layers.selection.active
-    layer = session.add(CHOSEN, mask, visible=True)
+    layer = session.add(CHOSEN, session.frame.volume(array), visible=True)
     layer.name, layer.colormap = "chosen lesions", {0: "transparent", None: CHOSEN_COLOUR}
-    layer.contour, layer.opacity, layer.editable = 1, 1.0, False
+    layer.opacity, layer.editable = 1.0, False
     if active is not None:
         viewer.layers.selection.active = active

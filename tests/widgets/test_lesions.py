@@ -249,6 +249,13 @@ def test_a_row_a_lesion_with_volume_mean_and_share_and_a_click_goes_there(
     put(panel, np.s_[2:4, 3:6, 2:3], np.s_[10:11, 20:24, 9:10], np.s_[14:16, 10:14, 5:6])
     filled(qtbot, panel, 3)
     assert panel.lesions.numbers == [3]
+    # of a large one only the line round it is drawn, slice by slice
+    put(panel, np.s_[4:9, 10:15, 4:6])
+    filled(qtbot, panel, 1)
+    panel.lesions.selectRow(0)
+    line = frame.volume(np.asarray(session.layer("chosen-lesion").data) != 0).array
+    assert line.sum() == 2 * (25 - 9)
+    assert not line[5:8, 11:14].any()
     panel.lesions.clearSelection()
     assert session.layer("chosen-lesion") is None
 
