@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QBrush, QColor
-from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from napari_myelin.core.data.check import MapSummary, SubjectReport
 from napari_myelin.core.data.subject import FREE, MASKS
@@ -33,7 +33,8 @@ class GeometryTable(QTableWidget):
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(22)
         self.horizontalHeader().setMinimumSectionSize(24)
-        self.horizontalHeader().setStretchLastSection(True)
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         for column, (name, tooltip) in enumerate(COLUMNS.items()):
@@ -58,7 +59,6 @@ class GeometryTable(QTableWidget):
                     item.setForeground(QBrush(QColor(COLOURS["problem"])))
                 self.setItem(row, column, item)
         header = self.horizontalHeader()
-        self.resizeColumnsToContents()
         # every row is on show: a table in a scrolling panel does not scroll itself
         self.setFixedHeight(header.sizeHint().height() + 22 * max(1, len(maps)) + 4)
 
@@ -67,10 +67,10 @@ def _texts(each: MapSummary) -> list[str]:
     sizes = [f"{edge:.3g}" for edge in each.spacing]
     spacing = sizes[0] if len(set(sizes)) == 1 else "\N{MULTIPLICATION SIGN}".join(sizes)
     shape = "\N{MULTIPLICATION SIGN}".join(map(str, each.shape))
-    values = f"{each.voxels} vox" if each.role in MASKS else f"{each.median:.3g}"
+    values = f"{each.voxels}" if each.role in MASKS else f"{each.median:.3g}"
     return [_name(each.role), shape, spacing, each.orientation, f"{each.overlap:.0%}", values]
 
 
 def _name(role: str) -> str:
-    short = {"dvr": "DVR", "noisefree": "Noise-free DVR", "lesion": "Lesion", "wm": "WM", "brain": "Brain"}
+    short = {"dvr": "DVR", "noisefree": "Noise-free", "lesion": "Lesion", "wm": "WM", "brain": "Brain"}
     return short.get(role, layer_name(role).removesuffix(" map"))

@@ -165,11 +165,16 @@ class SubjectPanel(Panel):
 
     def _mark(self, key: str) -> None:
         report = self.inspector.reports.get(key)
-        problems, warnings = dict(self.inspector.problems.get(key, {})), {}
+        headers = self.inspector.problems.get(key, {}).items()
+        problems, warnings = {role: text for role, text in headers if self._stands(text)}, {}
         for finding in report.findings if report is not None else ():
-            if finding.role:
+            if finding.role and self._stands(finding.text):
                 (problems if finding.level == "error" else warnings)[finding.role] = without_flags(finding.text)
         self.table.mark(key, problems, warnings)
+
+    def _stands(self, text: str) -> bool:
+        """Return whether a finding still holds: resampling settles that a map lies on another grid."""
+        return not (self.session.resample and "lies on another grid" in text)
 
     def _show_report(self) -> None:
         key = self.table.key
@@ -180,7 +185,7 @@ class SubjectPanel(Panel):
         if report is None:
             self.findings.setText("reading its maps \N{HORIZONTAL ELLIPSIS}" if key else "Select a subject.")
         else:
-            found = [without_flags(finding.text) for finding in report.findings]
+            found = [without_flags(finding.text) for finding in report.findings if self._stands(finding.text)]
             self.findings.setText("\n".join(f"\N{BULLET} {text}" for text in found) or "Nothing speaks against it.")
         self._show_resampling(key, report)
 
@@ -201,7 +206,7 @@ class SubjectPanel(Panel):
     def _resample(self) -> None:
         self.session.use_resampling()
         self.say("Maps on another grid are resampled from now on; the files stay as they are.", "good")
-        self._show_report()
+        self._refill()
 
     def _check(self) -> None:
         if self.inspector.busy:

@@ -132,6 +132,8 @@ def test_the_walk_from_a_folder_to_a_resampled_subject(
     assert session.layer("MTR").data.shape == session.frame.shape
     assert "MTR map: was 16 x 20 x 16, 9.76 mm, RAS" in panel.resampled.text()
     assert panel.resample_button.isHidden()
+    assert cells(panel, 0)[2] == THERE
+    assert "another grid" not in panel.findings.text()
     with qtbot.waitSignal(inspector.done, timeout=60_000):
         press(qtbot, panel.check_button)
     assert panel.check_button.text() == "Checked 5 of 5"
