@@ -18,6 +18,7 @@ from napari_myelin.core.events import (
     Event,
     Failed,
     Finished,
+    Noted,
     Skipped,
     Started,
     Step,
@@ -106,6 +107,8 @@ class Output:
             self._doing(event)
         elif isinstance(event, Skipped):
             self.error(f"{event.subject} is skipped: {event.reason}")
+        elif isinstance(event, Noted):
+            self.warn(f"{event.subject}: {event.text}")
         elif isinstance(event, Stopped):
             self.say(stopped_line(event))
         elif isinstance(event, Finished):

@@ -128,6 +128,15 @@ class Skipped(Event):
 
 
 @dataclass(frozen=True)
+class Noted(Event):
+    """Something about one subject that a reader of its result should know; it is done all the same."""
+
+    kind: ClassVar[str] = "noted"
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Finished(Event):
     """The run is complete; ``model`` is the file to predict with."""
 
@@ -136,9 +145,8 @@ class Finished(Event):
     seconds: float
 
 
-_KINDS = {
-    each.kind: each for each in (Started, Progress, Step, Epoch, Preview, Saved, Stopped, Failed, Skipped, Finished)
-}
+_EVENTS = (Started, Progress, Step, Epoch, Preview, Saved, Stopped, Failed, Skipped, Noted, Finished)
+_KINDS = {each.kind: each for each in _EVENTS}
 
 
 def from_json(line: str) -> Event:

@@ -77,16 +77,26 @@ class Threshold:
         """
         if self.kind != "template" or self.map is None or self.affine is None:
             return self.value
-        if not subject.has("to_template"):
-            raise MyelinError(
-                f"{subject.key} has no transform to the template, which the model's voxelwise threshold needs: add "
-                f"one, or pass --threshold-value {self.value:.3f}"
-            )
+        self.refuse_without_transform(subject)
         points = _template_points(subject, grid)
         inverse = np.linalg.inv(self.affine)
         indices = np.moveaxis(points @ inverse[:3, :3].T + inverse[:3, 3], -1, 0)
         on_grid = map_coordinates(self.map, indices, order=0, mode="constant", cval=np.nan)
         return np.where(np.isfinite(on_grid), on_grid, np.float32(self.value)).astype(np.float32)
+
+    def refuse_without_transform(self, subject: Subject) -> None:
+        """Raise where `on` will not be possible.
+
+        Raises
+        ------
+        MyelinError
+            If the threshold is a template map and the subject has no transform to the template.
+        """
+        if self.kind == "template" and self.map is not None and not subject.has("to_template"):
+            raise MyelinError(
+                f"{subject.key} has no transform to the template, which the model's voxelwise threshold needs: add "
+                f"one, or pass --threshold-value {self.value:.3f}"
+            )
 
 
 def _template_points(subject: Subject, grid: Volume) -> np.ndarray:

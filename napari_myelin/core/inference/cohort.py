@@ -13,7 +13,7 @@ from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.usable import refuse_unusable
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.demyelination import Threshold
-from napari_myelin.core.events import Event, Progress, Saved, Skipped, Stopped, StopRequest
+from napari_myelin.core.events import Event, Noted, Progress, Saved, Skipped, Stopped, StopRequest
 from napari_myelin.core.inference.attention import randomisation_check, saliency
 from napari_myelin.core.inference.model import Model
 from napari_myelin.core.inference.outputs import (
@@ -24,6 +24,7 @@ from napari_myelin.core.inference.outputs import (
     write_saliency,
 )
 from napari_myelin.core.inference.predict import check_usable, predict
+from napari_myelin.core.inference.suitability import likeness
 from napari_myelin.core.options import PredictionOptions, RuntimeOptions
 from napari_myelin.core.runtime import is_first_rank, launch, out_of_memory
 
@@ -110,6 +111,9 @@ def _predict_one(models: Sequence[Model], subject: Subject, out: Predictions, de
     for model in models:
         check_usable(model, subject)
         refuse_unusable(subject, model.card.modalities, target=False, resample=options.resample)
+    if out.threshold is not None and subject.has("lesion"):
+        out.threshold.refuse_without_transform(subject)
+    notes = _notes(models, subject, options.resample)
     resample, seed = options.resample, options.seed
     prediction = predict(models, subject, draws=options.uncertainty, seed=seed, device=device, resample=resample)
     write_prediction(out, subject, prediction)
@@ -118,8 +122,16 @@ def _predict_one(models: Sequence[Model], subject: Subject, out: Predictions, de
         target = None if options.saliency_target == "auto" else options.saliency_target
         write_saliency(out, subject, saliency(models[0], subject, target, seed=seed, device=device, resample=resample))
     if not options.saliency_check:
-        return []
+        return notes
     rows = list(randomisation_check(models[0], subject, seed=seed, device=device, resample=resample))
     path = write_randomisation(out, subject, rows)
     left = rows[-1].similarity
-    return [Saved(f"saliency check of {subject.key} (similarity {left:.2f} once every layer is random)", str(path))]
+    what = f"saliency check of {subject.key} (similarity {left:.2f} once every layer is random)"
+    return [*notes, Saved(what, str(path))]
+
+
+def _notes(models: Sequence[Model], subject: Subject, resample: bool) -> list[Event]:
+    """Return what of the subject is unlike the models' training subjects, each sentence once."""
+    findings = (finding for model in models for finding in likeness(model.card, subject, resample))
+    texts = dict.fromkeys(finding.text for finding in findings if finding.level == "warning")
+    return [Noted(subject.key, text) for text in texts]

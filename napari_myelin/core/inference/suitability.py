@@ -35,6 +35,11 @@ def suitability(card: ModelCard, subject: Subject, resample: bool = False) -> li
     resample
         As for `Subject.volume`.
     """
+    return [*likeness(card, subject, resample), *_threshold_findings(card, subject)]
+
+
+def likeness(card: ModelCard, subject: Subject, resample: bool = False) -> list[Finding]:
+    """Return `suitability` without what concerns demyelination: whether the subject's maps are like the training's."""
     findings = [Finding("error", f"{sentence}: the model needs it") for sentence in subject.missing(card.modalities)]
     maps: dict[str, Volume] = {}
     for name in card.modalities:
@@ -48,7 +53,6 @@ def suitability(card: ModelCard, subject: Subject, resample: bool = False) -> li
         findings.extend(_map_findings(card, name, maps[name]))
     if not any(finding.level == "error" for finding in findings):
         findings.extend(_brain_findings(card, subject, maps, resample))
-    findings.extend(_threshold_findings(card, subject))
     return findings
 
 

@@ -14,9 +14,9 @@ import pytest
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.volume import Volume, read_volume, write_volume
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.core.evaluation.demyelination import lesion_table
+from napari_myelin.core.evaluation.demyelination import Threshold, lesion_table
 from napari_myelin.core.evaluation.table import read_evaluation
-from napari_myelin.core.events import Event, Progress, Saved, Skipped, Stopped, StopRequest
+from napari_myelin.core.events import Event, Noted, Progress, Saved, Skipped, Stopped, StopRequest
 from napari_myelin.core.inference.cohort import predict_cohort
 from napari_myelin.core.inference.evaluate import evaluate_cohort
 from napari_myelin.core.inference.model import Model
@@ -213,3 +213,31 @@ def test_threshold_given_by_the_user_is_kept_with_the_predictions(
     assert made.threshold is not None
     assert (made.threshold.kind, made.threshold.value) == ("value", 0.95)
     assert made.cards[0].uid == model.card.uid
+
+
+def test_what_is_unlike_the_training_subjects_is_noted_and_predicted_all_the_same(
+    model: Model, phantom_cohort: Cohort, tmp_path: Path
+) -> None:
+    one, two = phantom_cohort.subjects[:2]
+    mtr = two.volume("MTR")
+    bright = two.with_files(MTR=Volume(np.where(mtr.array != 0, mtr.array * 0.4, 0).astype(np.float32), mtr.affine))
+    events = run(model, Cohort(phantom_cohort.root, (one, bright)), tmp_path / "p")
+    notes = [event for event in events if isinstance(event, Noted)]
+    assert [note.subject for note in notes] == ["sub-02"]
+    assert "MTR map has a median of" in notes[0].text
+    assert (tmp_path / "p" / "sub-02" / PREDICTED.format("sub-02")).exists()
+
+
+def test_a_voxelwise_threshold_without_a_transform_is_refused_before_anything_is_written(
+    model: Model, phantom_cohort: Cohort, tmp_path: Path
+) -> None:
+    threshold = Threshold("template", 1.0, 1.0, 3, np.ones((3, 3, 3), dtype=np.float32), np.eye(4))
+    card = model.card.model_copy(update={"threshold": threshold.to_dict()})
+    voxelwise = Model(model.network, card, threshold.map)
+    patient, control = phantom_cohort.subjects[0], phantom_cohort.subjects[-1]
+    lost = replace(patient, files={role: file for role, file in patient.files.items() if role != "to_template"})
+    events = run(voxelwise, Cohort(phantom_cohort.root, (lost, control)), tmp_path / "p")
+    (skipped,) = (event for event in events if isinstance(event, Skipped))
+    assert "sub-01 has no transform to the template" in skipped.reason
+    assert not (tmp_path / "p" / "sub-01").exists()
+    assert (tmp_path / "p" / "sub-05" / PREDICTED.format("sub-05")).exists()
