@@ -24,7 +24,7 @@ if NAPARI:
     # read when napari is first imported: a test must neither use nor change the settings of whoever runs it
     os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-myelin-tests-")) / "settings.yaml")
 
-SECONDS = 20_000  # ms that a job may take before a test gives up on it
+SECONDS = 60_000  # ms that a job may take before a test gives up on it
 
 
 @pytest.fixture(autouse=True)

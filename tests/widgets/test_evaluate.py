@@ -38,8 +38,7 @@ def predictions(trained_run: Path, phantom_cohort: Cohort, tmp_path_factory: pyt
 @pytest.fixture
 def panel(viewer: Any, qtbot: Any, phantom_cohort: Cohort) -> EvaluatePanel:
     session_of(viewer).set_cohort(phantom_cohort)
-    panel = EvaluatePanel(viewer)
-    qtbot.addWidget(panel)
+    _, panel = viewer.window.add_plugin_dock_widget("napari-myelin", "Evaluate")
     return panel
 
 

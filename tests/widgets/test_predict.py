@@ -28,7 +28,7 @@ from napari_myelin.widgets.predict import PredictPanel
 from napari_myelin.widgets.prediction_job import Request, Result, predicting
 from napari_myelin.widgets.session import Session
 
-SECONDS = 30_000
+SECONDS = 60_000
 
 
 @pytest.fixture
@@ -44,8 +44,7 @@ def panel(show: Callable[..., Session], viewer: Any, qtbot: Any, model_file: Pat
 
 
 def opened(viewer: Any, qtbot: Any, path: Path) -> PredictPanel:
-    panel = PredictPanel(viewer)
-    qtbot.addWidget(panel)
+    _, panel = viewer.window.add_plugin_dock_widget("napari-myelin", "Predict")
     qtbot.waitUntil(lambda: panel.model.card is not None, timeout=SECONDS)
     panel.model.choose(path)
     qtbot.waitUntil(lambda: ready(panel), timeout=SECONDS)
