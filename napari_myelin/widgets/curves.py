@@ -115,7 +115,7 @@ class Curves(QWidget):
         ink = self.palette().text().color()
         faint = QColor(ink)
         faint.setAlpha(70)
-        area = place.adjusted(LEFT, TOP, 0, -BOTTOM)
+        area = place.adjusted(LEFT, TOP, -4, -BOTTOM)
         window = Window(right, *value_range(curve), area)
         painter.setPen(ink)
         title = QRectF(place.left(), place.top(), place.width(), TOP)
