@@ -100,7 +100,9 @@ class Panel(QWidget):
 
 def tint(widget: QWidget, kind: str) -> None:
     """Colour a widget's text by what it says: ``note`` (as the theme has it), ``good`` or ``problem``."""
-    widget.setStyleSheet(f"color: {COLOURS[kind]};" if kind in COLOURS else "")
+    style = f"color: {COLOURS[kind]};" if kind in COLOURS else ""
+    if widget.styleSheet() != style:  # a style sheet lays the whole panel out again
+        widget.setStyleSheet(style)
 
 
 def without_flags(sentence: str) -> str:

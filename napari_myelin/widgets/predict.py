@@ -87,6 +87,7 @@ class PredictPanel(Panel):
         self.session.subject_changed.connect(self._look)
         self.session.cohort_changed.connect(self._look)
         self.session.prediction_changed.connect(self._show_prediction)
+        self.session.model_offered.connect(self.model.choose)
         self.predictor.changed.connect(self._show_progress)
         self.predictor.failed.connect(self._failed)
         self.predictor.done.connect(self._done)
