@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from napari.utils.theme import get_theme
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QTabWidget, QVBoxLayout, QWidget
 
 from napari_myelin.widgets.evaluation_figures import PAIRS, Picture, draw_agreement, draw_boxes
@@ -14,9 +14,7 @@ from napari_myelin.widgets.evaluation_tables import NumberTable, SubjectTable, f
 from napari_myelin.widgets.panel import RESEARCH, without_flags
 from napari_myelin.widgets.styles import CAUTION
 
-BOXES = (
-    "Box: quartiles and median; whiskers: furthest within 1.5 times the box. A point is a subject: click to open it."
-)
+BOXES = "Box: quartiles and median; whiskers: furthest within 1.5 times the box. Click a point to open its subject."
 LIMITS = "Lines: mean difference (bias) and 1.96 SD around it. Click a point to open its subject."
 
 
@@ -38,6 +36,7 @@ class EvaluationView(QWidget):
     def __init__(self, viewer: Any, memory: dict[str, Any]) -> None:
         super().__init__()
         self.viewer, self.memory = viewer, memory
+        self._theme = viewer.theme
         self.done: Evaluated | None = None
         self.title, self.warning = QLabel(), QLabel()
         for label in (self.title, self.warning):
@@ -73,7 +72,6 @@ class EvaluationView(QWidget):
         self.tabs.currentChanged.connect(self._chosen)
         for part in (self.subjects, self.boxes, self.agreement):
             part.picked.connect(self.picked)
-        viewer.events.theme.connect(self._themed)
 
     def put(self, done: Evaluated) -> None:
         """Show an evaluation."""
@@ -108,13 +106,17 @@ class EvaluationView(QWidget):
         }
         self._draw()
 
-    def _themed(self, event: Any = None) -> None:
-        self._draw()
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Draw again where the window has taken another theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and self._theme != self.viewer.theme:
+            self._draw()
 
     def _draw(self) -> None:
         if self.done is None:
             return
-        theme = get_theme(self.viewer.theme)
+        self._theme = self.viewer.theme
+        theme = get_theme(self._theme)
         ink, paper = theme.text.as_hex(), theme.background.as_hex()
         method = str(self.method.currentData())
         self.subjects.fill(self.done, method)
