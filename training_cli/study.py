@@ -94,13 +94,15 @@ def _run(arguments: StudyArguments, output: Output, plan: Plan, argv: Sequence[s
     said = {"computer": computer(), "command": "napari-myelin-train study " + shlex.join(argv)}
     with stops_on_interrupt(stop, output):
         own: dict[str, Any] = {"jobs": arguments.jobs, "subset": arguments.subset, "table": not arguments.parts_only}
-        output.follow(run_study(plan, stop=stop, said=said, **own), seen)
+        events = run_study(plan, stop=stop, said=said, **own)
+        # how a run or a prediction goes on is not how a study does: that is said below
+        output.follow((event for event in events if not isinstance(event, Stopped)), seen)
     failed = [event.subject for event in seen if isinstance(event, Skipped)]
-    stopped = any(isinstance(event, Stopped) for event in seen)
     table = plan.folder / RESULTS
     if not arguments.parts_only and table.exists():
         _report(arguments, output, table, plan)
-    if stopped:
+    if stop:
+        output.result(stopped=True)
         output.say("stopped; the same command goes on")
         return 130
     if failed:
