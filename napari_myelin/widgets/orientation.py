@@ -87,7 +87,7 @@ class Letters:
         if flat:
             (plane,) = (PLANES[axis] for axis in range(3) if axis not in axes)
             side = "" if plane == "sagittal" else f", {'radiological' if orientation[2] == 'left' else 'neurological'}"
-            caption = f"{self.subject}  {plane}{side}"
+            caption = f"{self.subject}\n{plane}{side}"  # two lines: one would run into the letter below
         _text(overlays, "myelin_caption", "bottom_left", 10).text = caption
         for name in (*(f"myelin_{edge}" for edge in EDGES), "myelin_caption"):
             overlays[name].visible = bool(overlays[name].text)

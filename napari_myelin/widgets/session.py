@@ -18,6 +18,7 @@ from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Failed, Skipped
 from napari_myelin.widgets.layers import Frame, grid_of
+from napari_myelin.widgets.lesions.mask_work import MaskWork
 from napari_myelin.widgets.loading import Loader
 from napari_myelin.widgets.maps import (
     ShownMap,
@@ -30,7 +31,6 @@ from napari_myelin.widgets.maps import (
     show_one,
     shown_map,
 )
-from napari_myelin.widgets.mask_work import MaskWork
 from napari_myelin.widgets.orientation import Letters
 
 _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()

@@ -11,8 +11,8 @@ from qtpy.QtCore import QPointF, QRectF
 from qtpy.QtGui import QColor
 
 from napari_myelin.core.events import Epoch, Started, Step
-from napari_myelin.widgets.course import TERMS, Course, Curve
-from napari_myelin.widgets.curves import COLOURS, HEIGHT, MOST, Curves, Window, thinned, value_range
+from napari_myelin.widgets.train.course import TERMS, Course, Curve
+from napari_myelin.widgets.train.curves import COLOURS, HEIGHT, MOST, Curves, Window, thinned, value_range
 
 TRAINING_TERMS = ("discriminator", "balance", "l1", "adversarial", "generator")
 

@@ -18,7 +18,7 @@ from napari_myelin.core.evaluation.table import read_evaluation
 from napari_myelin.core.inference.cohort import predict_cohort
 from napari_myelin.core.inference.model import load_model
 from napari_myelin.core.options import PredictionOptions, RuntimeOptions
-from napari_myelin.widgets.evaluate import EvaluatePanel
+from napari_myelin.widgets.evaluate.panel import EvaluatePanel
 from napari_myelin.widgets.session import Session, session_of
 
 SECONDS = 60_000

@@ -13,9 +13,9 @@ import pytest
 
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.widgets import journal as module
-from napari_myelin.widgets.journal import Journal, find_journals, read_journal
-from napari_myelin.widgets.journal_records import CHANGE, packed_change, record, records, unpacked_change
+from napari_myelin.widgets.lesions import journal as module
+from napari_myelin.widgets.lesions.journal import Journal, find_journals, read_journal
+from napari_myelin.widgets.lesions.journal_records import CHANGE, packed_change, record, records, unpacked_change
 
 SHAPE = (7, 9, 11)
 AFFINE = np.array([[-1.0, 0.2, 0.0, 30.0], [0.1, 1.5, 0.3, -20.0], [0.0, -0.4, 3.0, 5.0], [0.0, 0.0, 0.0, 1.0]])
@@ -148,7 +148,7 @@ def test_after_kill_9_the_mask_is_there_to_the_last_stroke(tmp_path: Path) -> No
         from pathlib import Path
         import numpy as np
         from napari_myelin.core.data.volume import Volume
-        from napari_myelin.widgets.journal import Journal
+        from napari_myelin.widgets.lesions.journal import Journal
         random = np.random.default_rng(5)
         mask = random.random({SHAPE}) < 0.3
         journal = Journal(Path(sys.argv[1]), "sub-01", Volume(mask.copy(), np.eye(4)))

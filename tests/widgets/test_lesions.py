@@ -23,7 +23,7 @@ from napari_myelin.core.data.cohort import Cohort, open_cohort
 from napari_myelin.core.data.export import write_folder
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume, write_volume
-from napari_myelin.widgets.lesions import LesionsPanel
+from napari_myelin.widgets.lesions.panel import LesionsPanel
 from napari_myelin.widgets.session import session_of
 from napari_myelin.widgets.settings import autosave_folder
 

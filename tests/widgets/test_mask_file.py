@@ -12,7 +12,7 @@ from napari_myelin.core.data.cohort import Cohort, open_cohort
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume, write_volume
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.widgets.mask_file import import_mask, own_place, place_mask, save_mask, suggested_place
+from napari_myelin.widgets.lesions.mask_file import import_mask, own_place, place_mask, save_mask, suggested_place
 
 AFFINE = np.array([[-2.0, 0.1, 0, 20], [0.1, 2.0, 0.2, -22], [0, -0.2, 3.0, -18], [0, 0, 0, 1]])
 NAME = "sub-01_space-pet_label-L_mask.nii.gz"

@@ -24,8 +24,8 @@ from napari_myelin.core.inference import predict as engine
 from napari_myelin.core.inference.model import Model, load_model, save_model
 from napari_myelin.core.options import PredictionOptions
 from napari_myelin.widgets.layers import Frame
-from napari_myelin.widgets.predict import PredictPanel
-from napari_myelin.widgets.prediction_job import Request, Result, predicting
+from napari_myelin.widgets.predict.panel import PredictPanel
+from napari_myelin.widgets.predict.prediction_job import Request, Result, predicting
 from napari_myelin.widgets.session import Session
 
 SECONDS = 60_000
@@ -355,8 +355,8 @@ def test_masks_follow_an_edit_within_100_ms_at_full_size(
     session = session_of(viewer)
     with qtbot.waitSignal(session.subject_shown, timeout=SECONDS):
         session.show(subject)
-    from napari_myelin.widgets.prediction_job import _result
-    from napari_myelin.widgets.predictor import predictor_of
+    from napari_myelin.widgets.predict.prediction_job import _result
+    from napari_myelin.widgets.predict.predictor import predictor_of
 
     request = Request(Path("x"), subject, Frame(session.frame.reference), PredictionOptions(), "cpu")
     predictor = predictor_of(session)

@@ -47,7 +47,7 @@ def test_a_subject_appears_in_mm_axial_with_windows_and_one_image_on(show: Calla
     assert tuple(viewer.dims.order) == (0, 1, 2)
     assert viewer.dims.ndisplay == 2
     assert written(viewer) == {
-        "left": "R", "right": "L", "top": "A", "bottom": "P", "caption": "sub-01  axial, radiological",
+        "left": "R", "right": "L", "top": "A", "bottom": "P", "caption": "sub-01\naxial, radiological",
     }  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def test_letters_follow_the_axes_and_the_preference_at_once(show: Callable[..., 
     session = show()
     viewer.dims.order = (1, 0, 2)
     assert written(viewer) == {
-        "left": "R", "right": "L", "top": "S", "bottom": "I", "caption": "sub-01  coronal, radiological",
+        "left": "R", "right": "L", "top": "S", "bottom": "I", "caption": "sub-01\ncoronal, radiological",
     }  # fmt: skip
     viewer.dims.order = (2, 0, 1)
     assert written(viewer) == {"left": "A", "right": "P", "top": "S", "bottom": "I", "caption": "sub-01  sagittal"}

@@ -21,12 +21,12 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_myelin.core.data.bids import bids_path
 from napari_myelin.core.data.cohort import Cohort, open_cohort
-from napari_myelin.widgets.cohort_table import MISSING, PROBLEM, THERE
-from napari_myelin.widgets.companions import Companions, toggle_companions
-from napari_myelin.widgets.inspector import inspector_of
 from napari_myelin.widgets.session import session_of
-from napari_myelin.widgets.slices import paint, plane_of
-from napari_myelin.widgets.subject import SubjectPanel
+from napari_myelin.widgets.subject.cohort_table import MISSING, PROBLEM, THERE
+from napari_myelin.widgets.subject.companions import Companions, toggle_companions
+from napari_myelin.widgets.subject.inspector import inspector_of
+from napari_myelin.widgets.subject.panel import SubjectPanel
+from napari_myelin.widgets.subject.slices import paint, plane_of
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_importing_the_panel_takes_no_torch_and_little_time() -> None:
         "import sys, time\n"
         "import napari.viewer, napari._qt.qt_main_window  # what is there when the menu is used\n"
         "start = time.process_time()\n"
-        "import napari_myelin.widgets.subject\n"
+        "import napari_myelin.widgets.subject.panel\n"
         "print('torch' in sys.modules, time.process_time() - start)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

@@ -30,10 +30,10 @@ from napari_myelin.core.training.memory import training_bytes
 from napari_myelin.core.training.trainer import Trainer
 from napari_myelin.widgets.jobs import running_jobs
 from napari_myelin.widgets.layers import Frame
-from napari_myelin.widgets.preview import MARK, TITLE, Previews
 from napari_myelin.widgets.session import session_of
 from napari_myelin.widgets.settings import threads
-from napari_myelin.widgets.train import TrainPanel
+from napari_myelin.widgets.train.panel import TrainPanel
+from napari_myelin.widgets.train.preview import MARK, TITLE, Previews
 
 
 def trainings() -> list[Any]:
@@ -184,7 +184,7 @@ def bug(*_: Any) -> Any:
 @pytest.fixture
 def notified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
-    monkeypatch.setattr("napari_myelin.widgets.running.show_error", said.append)
+    monkeypatch.setattr("napari_myelin.widgets.train.running.show_error", said.append)
     return said
 
 

@@ -19,13 +19,13 @@ from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Failed, Finished, Started, Step, Stopped, StopRequest, read_events
 from napari_myelin.core.options_file import to_toml
-from napari_myelin.widgets import running
-from napari_myelin.widgets.course import Course
-from napari_myelin.widgets.preview import TITLE
-from napari_myelin.widgets.running import Run
 from napari_myelin.widgets.session import session_of
-from napari_myelin.widgets.train import TrainPanel
-from napari_myelin.widgets.watch import PORTION, Heard, Silent, Tail, ask_to_stop, follow, in_portions
+from napari_myelin.widgets.train import running
+from napari_myelin.widgets.train.course import Course
+from napari_myelin.widgets.train.panel import TrainPanel
+from napari_myelin.widgets.train.preview import TITLE
+from napari_myelin.widgets.train.running import Run
+from napari_myelin.widgets.train.watch import PORTION, Heard, Silent, Tail, ask_to_stop, follow, in_portions
 
 STARTED = Started(["sketcher", "refiner"], 3, 2, ["sub-01", "sub-02"], ["sub-03"], "cpu")
 

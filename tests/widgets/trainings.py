@@ -12,9 +12,9 @@ from tiny import tiny_options
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.options import Options
 from napari_myelin.core.options_file import options_from
-from napari_myelin.widgets.running import Run
 from napari_myelin.widgets.session import session_of
-from napari_myelin.widgets.train import TrainPanel
+from napari_myelin.widgets.train.panel import TrainPanel
+from napari_myelin.widgets.train.running import Run
 
 SECONDS = 90_000
 

@@ -1,0 +1,1 @@
+"""The Subject panel: a cohort, how its maps lie, orthogonal views."""

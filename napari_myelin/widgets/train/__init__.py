@@ -1,0 +1,1 @@
+"""The Train panel: a form made from the options, a run and its curves, runs of other processes."""
