@@ -93,7 +93,7 @@ def test_letters_follow_the_axes_and_the_preference_at_once(show: Callable[..., 
         "left": "R", "right": "L", "top": "S", "bottom": "I", "caption": "sub-01\ncoronal, radiological",
     }  # fmt: skip
     viewer.dims.order = (2, 0, 1)
-    assert written(viewer) == {"left": "A", "right": "P", "top": "S", "bottom": "I", "caption": "sub-01  sagittal"}
+    assert written(viewer) == {"left": "A", "right": "P", "top": "S", "bottom": "I", "caption": "sub-01\nsagittal"}
     viewer.dims.ndisplay = 3
     assert written(viewer) == {}
     viewer.dims.ndisplay = 2
@@ -102,7 +102,7 @@ def test_letters_follow_the_axes_and_the_preference_at_once(show: Callable[..., 
     try:
         general.radiological = False
         assert written(viewer)["left"] == "L"
-        assert written(viewer)["caption"] == "sub-01  axial, neurological"
+        assert written(viewer)["caption"] == "sub-01\naxial, neurological"
     finally:
         general.radiological = True
     assert written(viewer)["left"] == "R"

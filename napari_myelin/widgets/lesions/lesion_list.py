@@ -92,7 +92,8 @@ class LesionList(QTableWidget):
         self.verticalHeader().hide()
         self.setHorizontalHeaderLabels(["Lesion", "ml", "mean DVR", "demyelinated"])
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.horizontalHeader().setSectionResizeMode(3, QHeaderView.ResizeMode.ResizeToContents)
+        for column in (2, 3):
+            self.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         self.horizontalHeaderItem(3).setToolTip("Share of the lesion's voxels below the threshold")
         self.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.setMinimumHeight(170)

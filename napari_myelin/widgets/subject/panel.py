@@ -70,6 +70,7 @@ class SubjectPanel(Panel):
         self.column.addLayout(_row(self.show_button, self.check_button, self.views_button))
         self.column.addWidget(self.group)
         self.column.addWidget(QLabel(RESEARCH))
+        self.column.addStretch(1)  # else lines that may wrap share what room is left
 
     def _connect(self) -> None:
         for button, tooltip in (
