@@ -20,6 +20,7 @@ from safetensors.torch import save as to_bytes
 import napari_myelin
 from napari_myelin.core.data.grid import Grid
 from napari_myelin.core.data.normalisation import Normalisation
+from napari_myelin.core.data.samples import MODEL, SAMPLE, sample_model
 from napari_myelin.core.data.usable import target_note
 from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.errors import MyelinError
@@ -169,6 +170,8 @@ def load_model(path: Path) -> Model:
 
 
 def _open(path: Path, weights: bool = False) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    if path == Path(SAMPLE) / MODEL and not path.exists():  # found wherever the package is, as the sample cohort is
+        path = sample_model()
     if path.is_dir():
         inside = path / "model.safetensors"
         hint = f": give {inside}" if inside.exists() else ": give the .safetensors file"

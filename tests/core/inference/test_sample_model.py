@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from napari_myelin.core.data.cohort import open_cohort
 from napari_myelin.core.data.samples import sample_folder, sample_model
 from napari_myelin.core.data.volume import content_digest
 from napari_myelin.core.inference.evaluate import leakage
-from napari_myelin.core.inference.model import load_model
+from napari_myelin.core.inference.model import load_model, read_card
 from napari_myelin.core.inference.outputs import Predictions
 from napari_myelin.core.options import PredictionOptions
 
@@ -34,3 +36,8 @@ def test_the_sample_models_grid_and_inputs_are_those_of_the_sample_cohort() -> N
     for subject in cohort.subjects:
         assert subject.missing(model.card.modalities) == []
         assert model.grid.place(subject.reference(), subject.brain()).covered == 1.0
+
+
+def test_the_sample_model_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_card(Path("sample_data/model.safetensors")) == read_card(sample_model())
