@@ -115,7 +115,8 @@ def write_prediction(out: Predictions, subject: Subject, prediction: Prediction)
     if prediction.uncertainty is not None:
         maps["dvr-uncertainty"] = prediction.uncertainty
     for what, volume in maps.items():
-        _write(out, subject, what, volume, {"Units": "1", "BrainCovered": round(prediction.covered, 4)})
+        unit = "arbitrary" if any(card.target_note for card in out.cards) else "1"
+        _write(out, subject, what, volume, {"Units": unit, "BrainCovered": round(prediction.covered, 4)})
     if not subject.has("lesion"):
         return []
     lesion = subject.volume("lesion", out.options.resample).array

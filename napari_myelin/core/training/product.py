@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_myelin.core.data.usable import target_note
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.inference.model import UNITS, Model, ModelCard, TrainingSummary
 from napari_myelin.core.networks.cascade import Cascade
@@ -61,10 +62,12 @@ def make_model(
         finished=finished,
     )
     modalities = options.data.modalities
+    another = target_note({ground.cohort: ground.normalisation.brain_mean["dvr"]})
+    units = {name: unit for name, unit in UNITS.items() if name != "dvr" or another is None}
     threshold = ground.threshold
     card = ModelCard(
         modalities=modalities,
-        units={name: UNITS.get(name, "as in the training cohort") for name in (*modalities, "dvr")},
+        units={name: units.get(name, "as in the training cohort") for name in (*modalities, "dvr")},
         stages=begun,
         options=options,
         grid=ground.grid.to_dict(),

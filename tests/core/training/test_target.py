@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,12 @@ def test_another_target_is_learnt_in_its_own_unit_and_said(memory_subject: Subje
     (started,) = [event for event in events if isinstance(event, Started)]
     assert any("which is no DVR" in note for note in started.notes)
     model = load_model(tmp_path / "run" / "model.safetensors")
+    assert model.card.units["dvr"] == "as in the training cohort"
     inside = memory_subject.volume("dvr").array[memory_subject.brain().array]
     assert model.card.normalisation["brain_mean"]["dvr"] == pytest.approx(80 * inside.mean(), rel=1e-4)
     list(predict_cohort([model], cohort, tmp_path / "p", None, RuntimeOptions(device="cpu")))
+    (sidecar,) = (tmp_path / "p").rglob("*desc-predicted*.json")
+    assert json.loads(sidecar.read_text())["Units"] == "arbitrary"
     list(evaluate_cohort(tmp_path / "p", cohort, tmp_path / "e"))
     assert "which is no DVR" in (tmp_path / "e" / "evaluation.json").read_text()
 
