@@ -1,0 +1,244 @@
+"""Makes the pictures of `docs/screenshots`: every panel in use on the sample cohort, in a window as a user has it.
+
+``DISPLAY=:85 python docs/screenshots.py`` makes all, ``... predict train`` some of them. It needs a screen with OpenGL
+(``Xvfb :85 -screen 0 1600x1000x24``) and takes minutes: predictions and the training are real.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+HERE = Path(__file__).parent / "screenshots"
+SIZE = (1500, 950)  # px
+LARGEST = 300_000  # bytes
+PATIENCE = 1800.0  # s, for work on a busy machine
+EPOCHS, MAPS = 4, 4  # of the training that is shown
+
+
+def wait(true: Callable[[], Any], patience: float = PATIENCE) -> None:
+    """Let the window live until something is true.
+
+    Raises
+    ------
+    TimeoutError
+        If it never is.
+    """
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + patience
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError("the window is not where it should be: look at it, or at the machine's load")
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def rest(seconds: float = 1.5) -> None:
+    """Let the window live for a while, so that everything is drawn."""
+    end = time.monotonic() + seconds
+    wait(lambda: time.monotonic() > end)
+
+
+class Studio:
+    """A viewer with the sample cohort open, and what the pictures are made with.
+
+    Parameters
+    ----------
+    work
+        Folder for predictions and the run; what it holds already is used again.
+    """
+
+    def __init__(self, work: Path) -> None:
+        import napari
+
+        from napari_myelin.widgets.session import session_of
+
+        self.work = work
+        self.viewer = napari.Viewer()
+        self.viewer.window.resize(*SIZE)
+        self.session = session_of(self.viewer)
+        shown: list[bool] = []
+        self.session.subject_shown.connect(lambda: shown.append(True))
+        self.viewer.open_sample("napari-myelin", "cohort")
+        wait(lambda: shown)
+
+    def panel(self, name: str) -> Any:
+        """Open a panel and close the others."""
+        from qtpy.QtCore import Qt
+
+        for widget in list(self.viewer.window.dock_widgets.values()):
+            self.viewer.window.remove_dock_widget(widget)
+        dock, widget = self.viewer.window.add_plugin_dock_widget("napari-myelin", name)
+        rest()
+        # as wide as it asks for, not as what was there before
+        dock.parent().resizeDocks([dock], [widget.sizeHint().width()], Qt.Orientation.Horizontal)
+        return widget
+
+    def show(self, *roles: str) -> None:
+        """Switch on the layers of some roles, and no other."""
+        from napari_myelin.widgets.maps import role_of
+
+        for layer in self.viewer.layers:
+            layer.visible = role_of(layer) in roles
+        rest()
+
+    def look_at(self, mask: np.ndarray, zoom: float) -> None:
+        """Show the axial slice with most of a mask (own grid)."""
+        most = int(mask.sum(axis=(0, 1)).argmax())
+        frame = self.session.frame
+        middle = [edge / 2 for edge in frame.reference.shape]
+        point = tuple(frame.shown(frame.reference.world((middle[0], middle[1], most))))
+        self.viewer.dims.set_point(range(3), point)
+        self.viewer.scene.camera.center = point
+        self.viewer.scene.camera.zoom = zoom
+
+    def take(self, name: str) -> None:
+        """Save the window, in fewer colours where the file would be large."""
+        self.viewer.window.activate()
+        rest()
+        picture = Image.fromarray(self.viewer.screenshot(canvas_only=False, flash=False)[..., :3])
+        path = HERE / f"{name}.png"
+        picture.save(path, optimize=True)
+        if path.stat().st_size > LARGEST:
+            picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        print(f"{path}: {picture.width} x {picture.height}, {path.stat().st_size / 1000:.0f} kB")  # noqa: T201
+
+
+def subject(studio: Studio) -> None:
+    """Take the Subject panel with the orthogonal views."""
+    panel = studio.panel("Subject")
+    studio.show("flair", "lesion")
+    studio.look_at(studio.session.lesion.array, 3.6)
+    panel.views_button.click()
+    panel.check_button.click()
+    wait(lambda: panel.check_button.text() == "Checked 6 of 6")
+    studio.take("subject")
+
+
+def lesions(studio: Studio) -> None:
+    """Take the Lesions panel, a row chosen, the brush in hand."""
+    panel = studio.panel("Lesions")
+    studio.show("flair", "lesion")
+    wait(lambda: panel.lesions.rows)
+    studio.look_at(studio.session.lesion.array, 4.2)
+    panel.lesions.selectRow(2)
+    studio.viewer.layers.selection.active = studio.session.layer("lesion")
+    panel.brush.tools.buttons()[1].click()
+    studio.take("lesions")
+    panel.brush.tools.buttons()[0].click()
+    panel.lesions.clearSelection()
+
+
+def predict(studio: Studio) -> None:
+    """Take a finished prediction: the DVR, where it agrees with the measured map, and its lesions (light theme)."""
+    panel = studio.panel("Predict")
+    wait(panel.run_button.isEnabled)
+    panel.editors["uncertainty"].put(4)
+    panel.editors["saliency"].put(True)
+    panel.run_button.click()
+    wait(lambda: studio.session.prediction is not None and not panel.predictor.running)
+    studio.viewer.layers.selection.active = studio.session.layer("dvr-predicted")
+    studio.show("dvr-predicted", "demyelinated")
+    studio.look_at(studio.session.lesion.array, 4.2)
+    studio.take("predict")
+    studio.show("flair", "agreement")
+    studio.viewer.layers.selection.active = studio.session.layer("agreement")
+    studio.take("agreement")
+    panel = studio.panel("Lesions")
+    wait(lambda: panel.lesions.source.name == "predicted DVR")
+    panel.lesions.selectRow(2)
+    studio.viewer.theme = "light"
+    studio.take("lesions-predicted")
+    studio.viewer.theme = "dark"
+    panel.lesions.clearSelection()
+
+
+def _filled_in(studio: Studio) -> Any:
+    from napari_myelin.core.options_file import options_from, preset
+
+    panel = studio.panel("Train")
+    given = {"network": {"maps": MAPS}, "training": {"epochs": EPOCHS, "validate_every": 1}}
+    panel.setup.put(options_from(given, preset("demo")))
+    panel.setup.folder.setText(str(studio.work / "run"))
+    wait(lambda: panel.setup.outlook.forecast is not None and panel.start.isEnabled())
+    return panel
+
+
+def setup(studio: Studio) -> None:
+    """Take the Train panel, filled in."""
+    _filled_in(studio)
+    studio.show("flair")
+    studio.take("train-setup")
+
+
+def train(studio: Studio) -> None:
+    """Take a training while it trains its last stage, with curves and the preview of the held-out subject."""
+    panel = _filled_in(studio)
+    studio.session.leave()  # the preview has the canvas to itself
+    panel.start.click()
+    curves = panel.run.course.curves
+    # two epochs of the refiner are over
+    wait(lambda: not panel.run.running or ("l1" in curves and len(curves["l1"].epochs) >= EPOCHS + 2))
+    rest()
+    studio.viewer.reset_view()
+    studio.take("train")
+    if panel.run.running:
+        panel.stop.click()
+        wait(lambda: not panel.run.running)
+    panel.run.previews.remove()
+
+
+def evaluate(studio: Studio) -> None:
+    """Take the Evaluate panel: box plots, then Bland and Altman's plot."""
+    panel = studio.panel("Evaluate")
+    folder = studio.work / "predictions"
+    if not (folder / "model.json").exists():
+        from qtpy.QtWidgets import QFileDialog
+
+        chosen, QFileDialog.getExistingDirectory = QFileDialog.getExistingDirectory, lambda *_: str(folder)
+        try:
+            wait(panel.prediction.button.isEnabled)
+            panel.prediction.button.click()
+        finally:
+            QFileDialog.getExistingDirectory = chosen
+    else:
+        panel.use(folder)
+        panel.evaluate_button.click()
+    wait(lambda: panel.evaluator.result is not None and not panel.evaluator.running)
+    panel.section.open(False)
+    for name, tab in (("evaluate-boxes", 2), ("evaluate", 3)):
+        panel.view.tabs.setCurrentIndex(tab)
+        studio.take(name)
+
+
+SCENES = {scene.__name__: scene for scene in (subject, lesions, predict, evaluate, setup, train)}
+
+
+def main() -> None:
+    """Make the pictures that are named, else all."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("scenes", nargs="*", metavar="SCENE", help=", ".join(SCENES))
+    parser.add_argument("--work", type=Path, help="folder for predictions and the run, to be used again")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        # neither the settings nor the files of whoever runs it
+        os.environ |= {"HOME": folder, "NAPARI_CONFIG": str(Path(folder) / "settings.yaml")}
+        work = given.work or Path(folder) / "work"
+        work.mkdir(parents=True, exist_ok=True)
+        studio = Studio(work)
+        for name in given.scenes or SCENES:
+            SCENES[name](studio)
+        studio.viewer.close()
+
+
+if __name__ == "__main__":
+    main()
