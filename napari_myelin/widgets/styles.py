@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
+from napari.utils.colormaps import Colormap, ensure_colormap
 
 from napari_myelin.core.data.subject import in_words
 
 # window (low, high) in the map's own unit: what a reader expects, not what one subject happens to span
 WINDOWS = {"MTR": (0.0, 60.0), "FA": (0.0, 0.8), "RD": (0.0, 2.0), "AD": (0.0, 2.5)}
+DVR_COLOURS = "viridis on black"
 DVR_WINDOW = (0.5, 1.5)  # CSF to more than the callosum; a colour bar has a number at both ends
 DVR_ROLES = ("dvr", "noisefree", "dvr-predicted", "dvr-sketch")
 WITH_BAR = (*DVR_ROLES, "dvr-uncertainty", "error")  # shown with a colour bar, where they are switched on
@@ -47,6 +50,14 @@ def layer_name(role: str) -> str:
     return NAMES.get(role, in_words(role))
 
 
+@cache
+def dvr_colours() -> Colormap:
+    """Return viridis for DVR, black outside the brain as every other map is."""
+    viridis = ensure_colormap("viridis")
+    # a name of its own: napari keeps colour maps by their names, and everybody's viridis stays as it is
+    return Colormap(viridis.colors, name=DVR_COLOURS, controls=viridis.controls, low_color="black")
+
+
 def image_style(role: str, array: np.ndarray) -> dict[str, Any]:
     """Return colour map and contrast limits for a map of a role.
 
@@ -58,7 +69,7 @@ def image_style(role: str, array: np.ndarray) -> dict[str, Any]:
         Its values, for the roles that have no usual window.
     """
     if role in DVR_ROLES:
-        return {"colormap": "viridis", "contrast_limits": DVR_WINDOW}
+        return {"colormap": dvr_colours(), "contrast_limits": DVR_WINDOW}
     if role == "error":
         edge = max(0.1, _high(np.abs(array)))
         return {"colormap": "RdBu_r", "contrast_limits": (-edge, edge)}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.errors import UsageError
@@ -57,19 +57,20 @@ class TrainingSetup(QWidget):
         self._cohort_changed()
 
     def _lay_out(self) -> None:
-        rows = QFormLayout(self)
+        rows = QGridLayout(self)  # a form layout gives lines that wrap the room of others
         rows.setContentsMargins(0, 0, 0, 0)
-        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        rows.addRow("Cohort", self.cohort)
-        rows.addRow("Preset", self.preset)
-        rows.addRow(self.form)
-        rows.addRow("Run folder", self.folder)
+        rows.setColumnStretch(1, 1)
         buttons = QHBoxLayout()
+        buttons.setContentsMargins(0, 0, 0, 0)
         buttons.addWidget(self.choose)
         buttons.addWidget(self.fresh)
-        rows.addRow("", buttons)
-        rows.addRow(self.holds)
-        rows.addRow("Memory", self.needs)
+        choosing = QWidget()
+        choosing.setLayout(buttons)
+        parts = (("Cohort", self.cohort), ("Preset", self.preset), ("", self.form), ("Run folder", self.folder))
+        for row, (name, part) in enumerate((*parts, (" ", choosing), ("", self.holds), ("Memory", self.needs))):
+            if name:
+                rows.addWidget(QLabel(name), row, 0)
+            rows.addWidget(part, row, 1 if name else 0, 1, 1 if name else 2)
 
     def _restore(self) -> None:
         self.preset.setCurrentText(self.form.preset)
