@@ -188,7 +188,10 @@ def train(studio: Studio) -> None:
     curves = panel.run.course.curves
     # two epochs of the refiner are over
     wait(lambda: not panel.run.running or ("l1" in curves and len(curves["l1"].epochs) >= EPOCHS + 2))
-    rest()
+    wait(lambda: "preview: error" in studio.viewer.layers)
+    for layer in studio.viewer.layers:  # a refiner of two epochs is nothing to look at yet
+        layer.visible = layer.name == "preview: sketch"
+    studio.viewer.layers.selection.active = studio.viewer.layers["preview: sketch"]
     studio.viewer.reset_view()
     studio.take("train")
     if panel.run.running:
