@@ -12,7 +12,7 @@ from napari_myelin.core.data.subject import in_words
 
 # window (low, high) in the map's own unit: what a reader expects, not what one subject happens to span
 WINDOWS = {"MTR": (0.0, 60.0), "FA": (0.0, 0.8), "RD": (0.0, 2.0), "AD": (0.0, 2.5)}
-DVR_COLOURS = "viridis on black"
+DVR_COLOURS = "DVR"
 DVR_WINDOW = (0.5, 1.5)  # CSF to more than the callosum; a colour bar has a number at both ends
 DVR_ROLES = ("dvr", "noisefree", "dvr-predicted", "dvr-sketch")
 WITH_BAR = (*DVR_ROLES, "dvr-uncertainty", "error")  # shown with a colour bar, where they are switched on

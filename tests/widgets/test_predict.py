@@ -94,7 +94,7 @@ def test_a_subject_is_predicted_and_everything_follows_the_lesions_and_the_thres
         layer = session.layer(role)
         assert (layer.scale == session.frame.spacing).all()
         assert (layer.translate == session.frame.origin).all()
-    assert session.layer("dvr-predicted").colormap.name == "viridis on black"
+    assert session.layer("dvr-predicted").colormap.name == "DVR"
     assert session.layer("dvr-predicted").colorbar.visible
     for name in ("MTR", "FA", "RD", "AD", "Max"):
         assert session.layer(f"saliency-loss-{name}") is not None

@@ -40,7 +40,7 @@ def test_a_subject_appears_in_mm_axial_with_windows_and_one_image_on(show: Calla
         assert tuple(layer.axis_labels) == ("superior", "anterior", "right")
         assert layer.scale == pytest.approx((4.88, 4.88, 4.88))
     dvr = session.layer("dvr")
-    assert dvr.colormap.name == "viridis on black"
+    assert dvr.colormap.name == "DVR"
     assert dvr.contrast_limits == [0.5, 1.5]
     assert dvr.colorbar.visible
     assert not session.layer("MTR").colorbar.visible
