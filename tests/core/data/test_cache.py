@@ -71,7 +71,6 @@ def test_unchanged_files_are_not_read_again_and_changed_ones_are(
         ("AD", 1e-3, "it looks like mm2/s: multiply it by 1000"),
         ("MTR", 0.01, "a fraction. multiply it by 100"),
         ("FA", 0.0, "is zero everywhere"),
-        ("dvr", 1e4, "is it a DVR map"),
     ],
 )
 def test_maps_that_cannot_be_right_are_refused(
