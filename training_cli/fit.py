@@ -56,7 +56,7 @@ def run(argv: Sequence[str]) -> int:
         return 130
     if isinstance(last, Failed):
         if arguments.as_json:
-            output.error(f"{last.cause}: {last.advice}" if last.advice else last.cause)
+            output.error(last.sentence)
         if arguments.debug:
             print(last.trace, file=sys.stderr)
         return 2 if last.usage else 1

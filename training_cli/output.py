@@ -114,7 +114,7 @@ class Output:
         elif isinstance(event, Finished):
             self.say(f"finished in {duration(event.seconds)}: {event.model}")
         elif isinstance(event, Failed):
-            self.error(f"{event.cause}" + (f": {event.advice}" if event.advice else ""))
+            self.error(event.sentence)
 
     def _started(self, event: Started) -> None:
         held = f"{len(event.validation)} held out" if event.validation else "none held out"

@@ -117,6 +117,11 @@ class Failed(Event):
     trace: str = ""
     usage: bool = False  # the request was wrong, not the run
 
+    @property
+    def sentence(self) -> str:
+        """Cause and advice in one."""
+        return f"{self.cause}: {self.advice}" if self.advice else self.cause
+
 
 @dataclass(frozen=True)
 class Skipped(Event):

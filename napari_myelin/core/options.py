@@ -139,6 +139,19 @@ class ThresholdOptions(OptionGroup):
         return self
 
 
+def refuse_one_draw(draws: int) -> int:
+    """Return a number of draws for a standard deviation: 0 for none, or 2 and more.
+
+    Raises
+    ------
+    ValueError
+        If it is 1.
+    """
+    if draws == 1:
+        raise ValueError("a standard deviation needs 2 draws or more")
+    return draws
+
+
 class PredictionOptions(OptionGroup):
     """What is predicted besides the maps, and how."""
 
@@ -159,12 +172,7 @@ class PredictionOptions(OptionGroup):
     resample: bool = Field(False, description="Resample maps that lie on another grid than the subject's first map.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the noise: the same seed gives the same maps.")
 
-    @field_validator("uncertainty")
-    @classmethod
-    def _two_draws(cls, draws: int) -> int:
-        if draws == 1:
-            raise ValueError("a standard deviation needs 2 draws or more")
-        return draws
+    _two_draws = field_validator("uncertainty")(refuse_one_draw)
 
 
 class Options(OptionGroup):

@@ -88,6 +88,22 @@ def findings(error: ValidationError) -> list[tuple[str, str]]:
     return found
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return an options file as nested tables, unchecked.
+
+    Raises
+    ------
+    UsageError
+        If the file is missing, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the options file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the options file {path} is not TOML: {error}") from error
+
+
 def read_options(path: Path, base: Options | None = None) -> Options:
     """Read a TOML options file over ``base`` (the preset it names, or the paper's options).
 
@@ -96,12 +112,7 @@ def read_options(path: Path, base: Options | None = None) -> Options:
     UsageError
         If the file is missing, is not TOML, or holds unknown keys or values out of bounds.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the options file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the options file {path} is not TOML: {error}") from error
+    table = read_toml(path)
     if base is None and "preset" in table:
         base = preset(str(table["preset"]))
     return options_from(table, base, where=str(path))

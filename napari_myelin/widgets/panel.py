@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
@@ -12,6 +11,7 @@ from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout
 from napari_myelin.core.events import Failed
 from napari_myelin.widgets.closing import guard
 from napari_myelin.widgets.session import session_of
+from napari_myelin.widgets.words import in_panel_words, notify
 
 RESEARCH = "Research software, not a medical device."
 WIDTH = 400  # px
@@ -91,11 +91,8 @@ class Panel(QWidget):
 
     def fail(self, failed: Failed) -> None:
         """Show why something could not be done, here and as a notification."""
-        sentence = without_flags(f"{failed.cause}: {failed.advice}" if failed.advice else failed.cause)
-        self.say(sentence, "problem")
-        from napari.utils.notifications import show_error
-
-        show_error(sentence)
+        self.say(in_panel_words(failed.sentence), "problem")
+        notify(failed)
 
 
 def tint(widget: QWidget, kind: str) -> None:
@@ -103,13 +100,6 @@ def tint(widget: QWidget, kind: str) -> None:
     style = f"color: {COLOURS[kind]};" if kind in COLOURS else ""
     if widget.styleSheet() != style:  # a style sheet lays the whole panel out again
         widget.setStyleSheet(style)
-
-
-def without_flags(sentence: str) -> str:
-    """Return a sentence of the engine with the command line's flags called as the panels call them."""
-    called = {"resume": "Resume", "out": "run folder"}
-    sentence = sentence.replace("pass --resample", "resample it in the Subject panel")
-    return re.sub(r"--([a-z][a-z-]*)", lambda flag: called.get(flag[1], flag[1].replace("-", " ")), sentence)
 
 
 def allow(button: QPushButton, reason: str, tooltip: str) -> None:

@@ -32,6 +32,7 @@ from napari_myelin.widgets.maps import (
     shown_map,
 )
 from napari_myelin.widgets.orientation import Letters
+from napari_myelin.widgets.words import in_panel_words
 
 _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
 
@@ -52,10 +53,8 @@ class Session(QObject):
         Whether maps on another grid than their subject's are resampled; which of those on show were, and from where.
     prediction
         What the Predict panel keeps of the last prediction of this subject; None where there is none.
-    letters, loader
-        Write the view's edges; read maps.
-    mask_work
-        What is drawn of the lesion mask, what of it is saved, and its journal.
+    letters, loader, mask_work
+        Write the view's edges; read maps; keep what is drawn of the lesion mask, what of it is saved, and its journal.
     memory
         Values of each panel's form by panel name, for when it is opened again.
     may_leave
@@ -208,11 +207,11 @@ class Session(QObject):
 
     def fail(self, event: Failed) -> None:
         """Say why something could not be done."""
-        self.tell(f"{event.cause}: {event.advice}" if event.advice else event.cause, problem=True)
+        self.tell(event.sentence, problem=True)
 
     def tell(self, text: str, *, problem: bool = False) -> None:
         """Say a sentence in the panels that listen; a problem is a notification too."""
-        text = text.replace("pass --resample", "resample it in the Subject panel")
+        text = in_panel_words(text)
         self.said.emit(text, problem)
         if problem:
             show_warning(text)

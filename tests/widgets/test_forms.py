@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QComboBox, QSpinBox
 from napari_myelin.core.errors import UsageError
 from napari_myelin.core.options import OptionGroup, Options
 from napari_myelin.core.options_file import preset, preset_names
-from napari_myelin.widgets.train.editors import Whole, Words, bounds_of, editor_of, tooltip_of
+from napari_myelin.widgets.editors import Whole, Words, bounds_of, editor_of, tooltip_of
 from napari_myelin.widgets.train.forms import OptionsForm
 
 

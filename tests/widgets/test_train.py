@@ -184,7 +184,7 @@ def bug(*_: Any) -> Any:
 @pytest.fixture
 def notified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
-    monkeypatch.setattr("napari_myelin.widgets.train.running.show_error", said.append)
+    monkeypatch.setattr("napari.utils.notifications.show_error", said.append)
     return said
 
 

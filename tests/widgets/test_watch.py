@@ -117,7 +117,7 @@ def test_silence_counts_from_the_last_line_that_was_written(tmp_path: Path) -> N
 @pytest.fixture
 def notified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
-    monkeypatch.setattr(running, "show_error", said.append)
+    monkeypatch.setattr("napari.utils.notifications.show_error", said.append)
     return said
 
 

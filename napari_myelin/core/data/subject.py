@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -185,3 +185,13 @@ def _other_grid(where: str, volume: Volume, first: str, reference: Volume) -> st
         f"the {where} lies on another grid ({grid(volume)}{shifted}) than its {first} ({grid(reference)}): "
         "pass --resample, or register the maps first"
     )
+
+
+def persons_by_group(subjects: Iterable[Subject]) -> dict[str, list[str]]:
+    """Return the names of each group's persons, each once whatever the visits, in order; ``""`` where none is said."""
+    groups: dict[str, list[str]] = {}
+    for subject in subjects:
+        names = groups.setdefault(subject.group or "", [])
+        if subject.name not in names:
+            names.append(subject.name)
+    return groups

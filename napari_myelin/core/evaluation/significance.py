@@ -9,6 +9,8 @@ import numpy as np
 from scipy.stats import t as student
 from scipy.stats import wilcoxon
 
+from napari_myelin.core.evaluation.statistics import finite_pairs
+
 LEVEL = 0.05
 
 
@@ -47,8 +49,7 @@ def paired(one: Sequence[float], other: Sequence[float]) -> float:
     ValueError
         If they are not of the same length.
     """
-    pairs = np.array(list(zip(one, other, strict=True)), dtype=np.float64).reshape(-1, 2)
-    pairs = pairs[np.isfinite(pairs).all(axis=1)]
+    pairs = finite_pairs(one, other)
     if not len(pairs):
         return math.nan
     differences = pairs[:, 0] - pairs[:, 1]

@@ -27,6 +27,18 @@ class Limits:
     high: float
 
 
+def finite_pairs(one: Sequence[float], other: Sequence[float]) -> np.ndarray:
+    """Return the pairs in which both values are finite, (n, 2), float64.
+
+    Raises
+    ------
+    ValueError
+        If the two are not of the same length.
+    """
+    pairs = np.array(list(zip(one, other, strict=True)), dtype=np.float64).reshape(-1, 2)
+    return np.asarray(pairs[np.isfinite(pairs).all(axis=1)])
+
+
 def limits_of_agreement(true: Sequence[float], predicted: Sequence[float]) -> Limits:
     """Return the limits of agreement (Bland & Altman 1986, doi:10.1016/S0140-6736(86)90837-8) of paired values.
 
@@ -40,8 +52,7 @@ def limits_of_agreement(true: Sequence[float], predicted: Sequence[float]) -> Li
     ValueError
         If they are not of the same length.
     """
-    pairs = np.array(list(zip(true, predicted, strict=True)), dtype=np.float64).reshape(-1, 2)
-    pairs = pairs[np.isfinite(pairs).all(axis=1)]
+    pairs = finite_pairs(true, predicted)
     differences = pairs[:, 1] - pairs[:, 0]
     bias = float(differences.mean()) if differences.size else math.nan
     sd = float(differences.std(ddof=1)) if differences.size > 1 else math.nan

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_myelin.core.data.bids import write_json
 from napari_myelin.core.data.cohort import Cohort
-from napari_myelin.core.data.subject import Subject
+from napari_myelin.core.data.subject import Subject, persons_by_group
 from napari_myelin.core.data.volume import content_digest
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.runtime import derive_seed
@@ -52,11 +52,7 @@ def make_folds(subjects: Sequence[Subject], count: int, seed: int) -> list[Fold]
     UsageError
         If there are fewer persons than folds.
     """
-    groups: dict[str, list[str]] = {}
-    for subject in subjects:
-        names = groups.setdefault(subject.group or "", [])
-        if subject.name not in names:
-            names.append(subject.name)
+    groups = persons_by_group(subjects)
     persons = sum(len(names) for names in groups.values())
     if persons < count:
         raise UsageError(f"{persons} persons cannot be dealt out to {count} folds: choose --folds {persons} or fewer")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 
 from napari_myelin.core.errors import UsageError, nearest
-from napari_myelin.core.options import OptionGroup, Options
-from napari_myelin.core.options_file import explain, group_to_toml, options_from, preset, to_toml, toml_value
+from napari_myelin.core.options import OptionGroup, Options, refuse_one_draw
+from napari_myelin.core.options_file import explain, group_to_toml, options_from, preset, read_toml, to_toml, toml_value
 from napari_myelin.core.study.methods import known_methods
 
 STUDY = "study.toml"
@@ -55,12 +54,7 @@ class StudyOptions(OptionGroup):
                 raise ValueError(f'there is no method "{name}"{nearest(name, known_methods())}: they are {known}')
         return tuple(dict.fromkeys(names))
 
-    @field_validator("uncertainty")
-    @classmethod
-    def _two_draws(cls, draws: int) -> int:
-        if draws == 1:
-            raise ValueError("a standard deviation needs 2 draws or more")
-        return draws
+    _two_draws = field_validator("uncertainty")(refuse_one_draw)
 
 
 @dataclass(frozen=True)
@@ -104,12 +98,7 @@ def read_study(path: Path) -> Study:
     UsageError
         If the file is missing, is not TOML, or holds unknown keys or values out of bounds.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the study's options {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the study's options {path} are not TOML: {error}") from error
+    table = read_toml(path)
     own, changes = table.pop("study", {}), table.pop("methods", {})
     base = preset(str(table.get("preset", "paper")))
     options = options_from(table, base, where=str(path))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from napari_myelin.core.data.subject import Subject
+from napari_myelin.core.data.subject import Subject, persons_by_group
 from napari_myelin.core.runtime import derive_seed
 
 
@@ -24,11 +24,7 @@ def hold_out(subjects: Sequence[Subject], share: float, seed: int) -> tuple[list
     seed
         Of the draw.
     """
-    groups: dict[str, list[str]] = {}
-    for subject in subjects:
-        names = groups.setdefault(subject.group or "", [])
-        if subject.name not in names:
-            names.append(subject.name)
+    groups = persons_by_group(subjects)
     persons = sum(len(names) for names in groups.values())
     random = np.random.default_rng(derive_seed(seed, "held out"))
     held: set[str] = set()

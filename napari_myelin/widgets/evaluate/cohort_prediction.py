@@ -6,16 +6,17 @@ from typing import Any
 
 from pydantic import ValidationError
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_myelin.core.data.samples import sample_model
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.options import PredictionOptions
 from napari_myelin.core.options_file import findings
 from napari_myelin.widgets.devices import DeviceBox
+from napari_myelin.widgets.editors import editor_of, label_of
 from napari_myelin.widgets.panel import allow
 from napari_myelin.widgets.predict.model_card import ModelChoice
-from napari_myelin.widgets.train.editors import editor_of, label_of, tooltip_of
+from napari_myelin.widgets.predict.option_rows import option_rows
 
 SHOWN = ("uncertainty", "saliency", "seed")
 TIP = "Predict every subject of the cohort into a folder; a subject that cannot be predicted is named and left out."
@@ -41,18 +42,11 @@ class CohortPrediction(QWidget):
         self.model, self.device = ModelChoice(), DeviceBox(each_gpu=False)
         self.editors = {name: editor_of(PredictionOptions.model_fields[name]) for name in SHOWN}
         self.button = QPushButton("Predict cohort...")
-        rows = QFormLayout()
-        rows.setVerticalSpacing(4)
-        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        rows.addRow("Device", self.device)
         for name, editor in self.editors.items():
-            label = QLabel(label_of(name) + (" (draws)" if name == "uncertainty" else ""))
-            for each in (label, editor):
-                each.setToolTip(tooltip_of(PredictionOptions.model_fields[name]))
-            rows.addRow(label, editor)
             if name in memory.get("options", {}):
                 editor.put(memory["options"][name])
             editor.edited.connect(self._edited)
+        rows = option_rows(self.device, self.editors)
         column = QVBoxLayout(self)
         column.setContentsMargins(14, 0, 0, 6)
         column.addWidget(self.model)

@@ -11,8 +11,9 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QTabWidget, QVBoxLayo
 from napari_myelin.widgets.evaluate.evaluation_figures import PAIRS, Picture, draw_agreement, draw_boxes
 from napari_myelin.widgets.evaluate.evaluation_job import Evaluated
 from napari_myelin.widgets.evaluate.evaluation_tables import NumberTable, SubjectTable, fill_summary
-from napari_myelin.widgets.panel import RESEARCH, without_flags
+from napari_myelin.widgets.panel import RESEARCH
 from napari_myelin.widgets.styles import CAUTION
+from napari_myelin.widgets.words import in_panel_words
 
 BOXES = "Box: quartiles and median; whiskers: furthest within 1.5 times the box. Click a point to open its subject."
 LIMITS = "Lines: mean difference (bias) and 1.96 SD around it. Click a point to open its subject."
@@ -83,7 +84,7 @@ class EvaluationView(QWidget):
         phantom = " Phantom: these subjects are simulated." if done.phantom else ""
         where = done.cohort.name or done.cohort.root.name
         self.title.setText(f"{count} subjects of {where}, model {' and '.join(evaluation.models)}, {words}.{phantom}")
-        self.warning.setText(" ".join(f"{without_flags(each[0].upper() + each[1:])}." for each in evaluation.warnings))
+        self.warning.setText(" ".join(f"{in_panel_words(each[0].upper() + each[1:])}." for each in evaluation.warnings))
         self.warning.setVisible(bool(evaluation.warnings))
         measures = [name for name in done.columns if name in evaluation.scores[0].values]
         measures = [name for name in measures if any(evaluation.of(method, name) for method in evaluation.methods)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 
 from napari_myelin.core.events import Failed, Progress, Saved, Skipped, Stopped
 from napari_myelin.widgets.evaluate.evaluation_job import Evaluated
 from napari_myelin.widgets.jobs import Job, Work
 from napari_myelin.widgets.session import Session
+from napari_myelin.widgets.words import notify
 
 
 class Evaluator(QObject):
@@ -99,7 +99,7 @@ class Evaluator(QObject):
         if self.receivers(self.failed):
             self.failed.emit(failed)
         else:  # the panel was closed meanwhile
-            show_error(f"{failed.cause}: {failed.advice}" if failed.advice else failed.cause)
+            notify(failed)
 
     def _end(self) -> None:
         name, well = self.running, self._well and not self.cancelling

@@ -14,15 +14,16 @@ from napari_myelin.core.events import Failed, duration
 from napari_myelin.core.options import PredictionOptions
 from napari_myelin.core.options_file import findings
 from napari_myelin.widgets.devices import DeviceBox
+from napari_myelin.widgets.editors import editor_of, label_of
 from napari_myelin.widgets.panel import Panel, allow
 from napari_myelin.widgets.predict.model_card import ModelChoice
+from napari_myelin.widgets.predict.option_rows import option_rows
 from napari_myelin.widgets.predict.prediction import ShownPrediction
 from napari_myelin.widgets.predict.prediction_job import Request
 from napari_myelin.widgets.predict.prediction_saving import SaveButtons
 from napari_myelin.widgets.predict.prediction_view import PredictionView, ThresholdRow
 from napari_myelin.widgets.predict.predictor import predictor_of
 from napari_myelin.widgets.predict.suitability_line import SuitabilityLine
-from napari_myelin.widgets.train.editors import editor_of, label_of, tooltip_of
 
 SHOWN = ("uncertainty", "saliency", "saliency_target", "seed")
 RUN = "Predict the subject's DVR map with this model; the network does not see the lesion mask."
@@ -53,15 +54,7 @@ class PredictPanel(Panel):
         self.device = DeviceBox()
         self.threshold = ThresholdRow()
         self.editors = {name: editor_of(PredictionOptions.model_fields[name]) for name in SHOWN}
-        rows = QFormLayout()
-        rows.setVerticalSpacing(4)
-        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        rows.addRow("Device", self.device)
-        for name, editor in self.editors.items():
-            label = QLabel(label_of(name) + (" (draws)" if name == "uncertainty" else ""))
-            for each in (label, editor):
-                each.setToolTip(tooltip_of(PredictionOptions.model_fields[name]))
-            rows.addRow(label, editor)
+        rows = option_rows(self.device, self.editors)
         rows.addRow("Threshold (DVR)", self.threshold)
         self.run_button, self.cancel_button = QPushButton("Run"), QPushButton("Cancel")
         buttons = QHBoxLayout()

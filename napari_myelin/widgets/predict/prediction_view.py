@@ -9,10 +9,11 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_myelin.core.options import PredictionOptions
-from napari_myelin.widgets.panel import RESEARCH, without_flags
+from napari_myelin.widgets.editors import tooltip_of
+from napari_myelin.widgets.panel import RESEARCH
 from napari_myelin.widgets.predict.prediction import Shares, ShownPrediction
 from napari_myelin.widgets.styles import LABELS
-from napari_myelin.widgets.train.editors import tooltip_of
+from napari_myelin.widgets.words import in_panel_words
 
 LARGEST = 10.0  # DVR
 NONE = "none"
@@ -164,5 +165,5 @@ def _lesions(shares: Shares, prediction: ShownPrediction) -> str:
     if shares.volume == 0:
         return "No lesion voxel is drawn: open Lesions to draw or import some."
     if prediction.threshold_on_grid is None:
-        return f"Lesions: {shares.volume:.2f} ml. {without_flags(prediction.result.no_threshold)}."
+        return f"Lesions: {shares.volume:.2f} ml. {in_panel_words(prediction.result.no_threshold)}."
     return f"Lesions: {shares.volume:.2f} ml."

@@ -6,7 +6,6 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_myelin.core.events import Failed, Progress, Saved, Skipped, Stopped
@@ -15,6 +14,7 @@ from napari_myelin.widgets.maps import ShownMap, add_layer, raise_masks, role_of
 from napari_myelin.widgets.predict.prediction import ShownPrediction
 from napari_myelin.widgets.predict.prediction_job import Request, Result, predicting
 from napari_myelin.widgets.session import Session
+from napari_myelin.widgets.words import notify
 
 RESULTS = ("dvr-predicted", "dvr-sketch", "dvr-uncertainty", "error", "demyelinated", "agreement")
 VISIBLE = ("dvr-predicted", "demyelinated")
@@ -162,7 +162,7 @@ class Predictor(QObject):
         if self.receivers(self.failed):
             self.failed.emit(failed)
         else:  # the panel was closed meanwhile
-            show_error(f"{failed.cause}: {failed.advice}" if failed.advice else failed.cause)
+            notify(failed)
 
     def _end(self) -> None:
         self.job = None

@@ -10,9 +10,10 @@ from qtpy.QtWidgets import QLabel
 
 from napari_myelin.core.events import StopRequest
 from napari_myelin.widgets.jobs import Job
-from napari_myelin.widgets.panel import COLOURS, without_flags
+from napari_myelin.widgets.panel import COLOURS
 from napari_myelin.widgets.session import Session
 from napari_myelin.widgets.styles import CAUTION
+from napari_myelin.widgets.words import in_panel_words
 
 
 class SuitabilityLine(QLabel):
@@ -40,7 +41,7 @@ class SuitabilityLine(QLabel):
     @property
     def errors(self) -> list[str]:
         """What forbids a prediction."""
-        return [without_flags(flag.text) for flag in self.flags or [] if flag.level == "error"]
+        return [in_panel_words(flag.text) for flag in self.flags or [] if flag.level == "error"]
 
     def look(self, card: Any) -> None:
         """Compare the subject on show with a model's training subjects, in the background."""
@@ -72,7 +73,7 @@ class SuitabilityLine(QLabel):
         lines = []
         for flag in self.flags or []:
             colour = COLOURS["problem"] if flag.level == "error" else CAUTION
-            words = without_flags(flag.text[0].upper() + flag.text[1:])
+            words = in_panel_words(flag.text[0].upper() + flag.text[1:])
             lines.append(f'<p style="margin: 2px 0; color: {colour};">{words}.</p>')
         if self.flags is None:
             lines = ["Comparing the subject with those of the training..."]

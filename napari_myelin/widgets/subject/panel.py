@@ -15,11 +15,12 @@ from napari_myelin.core.data.subject import FREE, in_words
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.widgets.jobs import failure
 from napari_myelin.widgets.opening import open_later
-from napari_myelin.widgets.panel import RESEARCH, Panel, allow, without_flags
+from napari_myelin.widgets.panel import RESEARCH, Panel, allow
 from napari_myelin.widgets.subject.cohort_table import LEGEND, CohortTable
 from napari_myelin.widgets.subject.companions import toggle_companions
 from napari_myelin.widgets.subject.geometry_table import GeometryTable
 from napari_myelin.widgets.subject.inspector import inspector_of
+from napari_myelin.widgets.words import in_panel_words
 
 WIDTH = 440  # px that the tables need
 FOLDER = "Open a folder of BIDS derivatives, or one that holds a cohort.tsv."
@@ -170,7 +171,7 @@ class SubjectPanel(Panel):
         problems, warnings = {role: text for role, text in headers if self._stands(text)}, {}
         for finding in report.findings if report is not None else ():
             if finding.role and self._stands(finding.text):
-                (problems if finding.level == "error" else warnings)[finding.role] = without_flags(finding.text)
+                (problems if finding.level == "error" else warnings)[finding.role] = in_panel_words(finding.text)
         self.table.mark(key, problems, warnings)
 
     def _stands(self, text: str) -> bool:
@@ -186,7 +187,7 @@ class SubjectPanel(Panel):
         if report is None:
             self.findings.setText("reading its maps \N{HORIZONTAL ELLIPSIS}" if key else "Select a subject.")
         else:
-            found = [without_flags(finding.text) for finding in report.findings if self._stands(finding.text)]
+            found = [in_panel_words(finding.text) for finding in report.findings if self._stands(finding.text)]
             self.findings.setText("\n".join(f"\N{BULLET} {text}" for text in found) or "Nothing speaks against it.")
         self._show_resampling(key, report)
 

@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QToolButton, QVBoxLayout, QWidge
 from napari_myelin.core.errors import UsageError
 from napari_myelin.core.options import OptionGroup, Options
 from napari_myelin.core.options_file import findings, options_from
+from napari_myelin.widgets.editors import Editor, editor_of, label_of, tooltip_of
 from napari_myelin.widgets.panel import tint
-from napari_myelin.widgets.train.editors import Editor, editor_of, label_of, tooltip_of
 
 
 class Section(QWidget):

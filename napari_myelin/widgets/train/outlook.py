@@ -11,7 +11,7 @@ from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.events import Failed, StopRequest
 from napari_myelin.core.options import Options
 from napari_myelin.widgets.jobs import Job
-from napari_myelin.widgets.panel import without_flags
+from napari_myelin.widgets.words import in_panel_words
 
 DELAY = 400  # ms that the form must rest before it is asked
 GIB = 2**30
@@ -79,7 +79,7 @@ class Outlook(QObject):
 
         def refused(failed: Failed) -> None:
             if self._asked is asked:
-                self.forecast, self.problem = None, without_flags(failed.cause)
+                self.forecast, self.problem = None, in_panel_words(failed.cause)
                 self.known.emit()
 
         self._job = Job("forecast", work)
@@ -102,7 +102,7 @@ class Outlook(QObject):
         free = f" of {seen.free / GIB:.1f} GiB free" if seen.free else ""
         edges = " x ".join(str(edge) for edge in seen.grid.shape)
         text = f"about {seen.need / GIB:.2f} GiB{free} ({seen.device}, {edges} voxels)"
-        return f"{text}\nMay not fit: {without_flags(seen.advice)}" if seen.advice else text
+        return f"{text}\nMay not fit: {in_panel_words(seen.advice)}" if seen.advice else text
 
 
 def _grid_key(options: Options) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, Signal
 
 from napari_myelin.core.data.cohort import Cohort
@@ -15,10 +15,10 @@ from napari_myelin.core.events import Event, Failed, Finished, Saved, Stopped, S
 from napari_myelin.core.options import Options
 from napari_myelin.core.training.names import EVENTS, MODEL
 from napari_myelin.widgets.jobs import Job, Work
-from napari_myelin.widgets.panel import without_flags
 from napari_myelin.widgets.train.course import Course
 from napari_myelin.widgets.train.preview import Previews
 from napari_myelin.widgets.train.watch import Heard, Silent, ask_to_stop, follow, in_portions
+from napari_myelin.widgets.words import in_panel_words, notify
 
 if TYPE_CHECKING:
     from napari_myelin.core.inference.model import TrainingSummary  # imports torch
@@ -197,7 +197,7 @@ class Run(QObject):
         if self.course.end is not None:
             self.asked = False  # should it be resumed, nobody has asked that one yet
         if isinstance(self.course.end, Failed):
-            self._say_problem(_why(self.course.end))
+            self._say_problem(self.course.end)
         elif self.course.end is None:
             self.problem = ""
 
@@ -215,11 +215,11 @@ class Run(QObject):
     def _fail(self, failed: Failed) -> None:
         if not self.watched:
             self.course.take(failed)
-        self._say_problem(_why(failed))
+        self._say_problem(failed)
 
-    def _say_problem(self, sentence: str) -> None:
-        self.problem = sentence
-        show_error(sentence)
+    def _say_problem(self, failed: Failed) -> None:
+        self.problem = in_panel_words(failed.sentence)
+        notify(failed)
         self.changed.emit()
 
     def _over(self) -> None:
@@ -227,7 +227,3 @@ class Run(QObject):
             show_info(f"Training finished: {self.model}")
         self.changed.emit()
         self.ended.emit()
-
-
-def _why(failed: Failed) -> str:
-    return without_flags(f"{failed.cause}: {failed.advice}" if failed.advice else failed.cause)

@@ -99,7 +99,7 @@ def test_slurm_script_has_a_task_for_each_part(plan: Plan) -> None:
         ('[study]\nmethods = ["unett"]\n', 'there is no method "unett" (did you mean "unet"?)'),
         ("[study]\nfolds = 1\n", "folds must be greater than or equal to 2, got 1"),
         ("[methods.nobody.training]\nepochs = 3\n", 'there is no method "nobody"'),
-        ("[study\n", "are not TOML"),
+        ("[study\n", "is not TOML"),
     ],
 )
 def test_wrong_options_are_one_sentence_and_exit_code_2(
