@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_myelin.core.events import Failed
 from napari_myelin.widgets.closing import guard
+from napari_myelin.widgets.docking import join_tabs
 from napari_myelin.widgets.session import session_of
 from napari_myelin.widgets.words import in_panel_words, notify
 
@@ -61,6 +62,9 @@ class Panel(QWidget):
         super().__init__()
         self.viewer = viewer
         self.session = session_of(viewer)
+        self._placing = QTimer(self)  # the panel's own, so that it ends with it; napari is still placing the dock
+        self._placing.setSingleShot(True)
+        self._placing.timeout.connect(lambda: join_tabs(self))
         inside = QWidget()
         self.column = QVBoxLayout(inside)
         self.column.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -74,9 +78,10 @@ class Panel(QWidget):
         whole.addWidget(self.message)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """See to it that the window does not close upon running work."""
+        """See to it that the panel has room, and that the window does not close upon running work."""
         super().showEvent(event)
         guard(self)
+        self._placing.start()
 
     @property
     def memory(self) -> dict[str, Any]:

@@ -36,3 +36,12 @@ def test_other_files_are_left_to_other_readers(tmp_path: Path) -> None:
     manager.discover()
     assert "napari-myelin" in readers("a.nii.gz") & readers("b.nii") & readers("cohort.tsv") & readers("")
     assert "napari-myelin" not in readers("a.png") | readers("sub-01.tif") | readers("b.csv")
+
+
+def test_panels_open_as_tabs_beside_each_other_the_last_one_in_front(viewer: Any, qtbot: Any) -> None:
+    viewer.window.show()
+    subject, _ = viewer.window.add_plugin_dock_widget("napari-myelin", "Subject")
+    lesions, panel = viewer.window.add_plugin_dock_widget("napari-myelin", "Lesions")
+    window = panel.window()
+    qtbot.waitUntil(lambda: subject in window.tabifiedDockWidgets(lesions), timeout=20_000)
+    qtbot.waitUntil(lambda: not panel.visibleRegion().isEmpty(), timeout=20_000)

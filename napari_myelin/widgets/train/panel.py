@@ -146,7 +146,7 @@ class TrainPanel(Panel):
             return
         self.session.memory.setdefault("predict", {})["model"] = self.run.model
         self.session.model_offered.emit(self.run.model)
-        self.viewer.window.add_plugin_dock_widget("napari-myelin", "Predict", tabify=True)
+        self.viewer.window.add_plugin_dock_widget("napari-myelin", "Predict")
 
     def _show_buttons(self) -> None:
         run = self.run
