@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from types import TracebackType
@@ -28,6 +29,9 @@ class Heartbeat:
         self._last = self._spent = 0.0
 
     def __enter__(self) -> Heartbeat:
+        # what the tests before left behind would otherwise be looked through in one of the gaps
+        gc.collect()
+        gc.freeze()
         self._last, self._spent = time.perf_counter(), time.thread_time()
         self._timer.start()
         return self
@@ -35,6 +39,7 @@ class Heartbeat:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._beat()
         self._timer.stop()
+        gc.unfreeze()
 
     def _beat(self) -> None:
         now, spent = time.perf_counter(), time.thread_time()
