@@ -31,9 +31,7 @@ class DeviceBox(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.addItem("looking for devices...", "cpu")
         self.setEnabled(False)
-        self.job = Job("devices", _devices)
-        self.job.yielded.connect(self._fill)
-        self.job.start()
+        self.job = Job("devices", _devices).start(self._fill)
 
     @property
     def device(self) -> str:

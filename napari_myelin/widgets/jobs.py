@@ -60,8 +60,19 @@ class Job(QObject):
         self._timer.setInterval(INTERVAL)
         self._timer.timeout.connect(self._hand_out)
 
-    def start(self) -> Job:
-        """Begin; return itself."""
+    def start(
+        self,
+        yielded: Callable[[Any], Any] | None = None,
+        failed: Callable[[Failed], Any] | None = None,
+        finished: Callable[[], Any] | None = None,
+    ) -> Job:
+        """Connect whoever listens to the signals of the same names, begin, and return itself.
+
+        Nothing is heard before the caller gives the main thread back, so the job can be kept first.
+        """
+        for signal, listener in ((self.yielded, yielded), (self.failed, failed), (self.finished, finished)):
+            if listener is not None:
+                signal.connect(listener)
         _running.add(self)
         self._timer.start()
         self._thread.start()

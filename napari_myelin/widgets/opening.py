@@ -48,10 +48,7 @@ def open_later(session: Session, path: Path, keys: Sequence[str] = (), show: str
         except MyelinError as error:
             session.tell(str(error), problem=True)
 
-    job = Job("opening", work)
-    job.yielded.connect(take)
-    job.failed.connect(session.fail)
-    return job.start()
+    return Job("opening", work).start(take, session.fail)
 
 
 def open_file(session: Session, path: Path) -> None:

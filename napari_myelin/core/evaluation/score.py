@@ -74,6 +74,14 @@ class Truth:
         brain = subject.brain(resample).array
         return cls(subject, dvr.array, brain, masks["wm"], masks["lesion"], dvr.voxel_volume, threshold)
 
+    @property
+    def regions(self) -> dict[str, np.ndarray]:
+        """Masks by name, bool (I, J, K), some empty: ``brain``, ``lesion``, ``wm`` (controls), ``nawm`` (others)."""
+        nowhere = np.zeros_like(self.lesion)
+        control = self.subject.group == "HC"
+        white = {"wm": self.wm if control else nowhere, "nawm": nowhere if control else self.wm & ~self.lesion}
+        return {"brain": self.brain, **white, "lesion": self.lesion}
+
 
 _MASKS = ("wm", "lesion")
 
@@ -90,9 +98,7 @@ def score(truth: Truth, predicted: np.ndarray, method: str) -> Score:
     method
         What made it: ``predicted``, ``sketch``, ``linear``, ``noise-free``.
     """
-    true, lesion = truth.dvr, truth.lesion
-    nowhere = np.zeros_like(lesion)
-    control = truth.subject.group == "HC"
+    true, lesion, regions = truth.dvr, truth.lesion, truth.regions
     error = metrics.mse(true, predicted)
     values = {
         "mse": error,
@@ -100,8 +106,8 @@ def score(truth: Truth, predicted: np.ndarray, method: str) -> Score:
         "psnr": metrics.psnr(error, float(true.max())),
         "psnr_2.89": metrics.psnr(error, metrics.PAPER_MAXIMUM),
         "ssim": metrics.ssim(true, predicted),
-        "discrepancy_wm": metrics.discrepancy(true, predicted, truth.wm if control else nowhere),
-        "discrepancy_nawm": metrics.discrepancy(true, predicted, nowhere if control else truth.wm & ~lesion),
+        "discrepancy_wm": metrics.discrepancy(true, predicted, regions["wm"]),
+        "discrepancy_nawm": metrics.discrepancy(true, predicted, regions["nawm"]),
         "discrepancy_lesion": metrics.discrepancy(true, predicted, lesion),
         "lesion_voxel_error": metrics.voxel_error(true, predicted, lesion),
     }

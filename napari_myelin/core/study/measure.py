@@ -32,10 +32,7 @@ PLACES = {
 
 def regions(truth: Truth) -> dict[str, np.ndarray]:
     """Return the regions that a subject has: ``brain``, ``wm`` of a control or ``nawm`` of a patient, ``lesion``."""
-    control = truth.subject.group == "HC"
-    white = {"wm": truth.wm} if control else {"nawm": truth.wm & ~truth.lesion}
-    named = {"brain": truth.brain, **white, "lesion": truth.lesion}
-    return {name: mask for name, mask in named.items() if mask.any()}
+    return {name: mask for name, mask in truth.regions.items() if mask.any()}
 
 
 def prediction_rows(truth: Truth, predicted: np.ndarray, who: tuple[str, str, str]) -> Iterator[Row]:

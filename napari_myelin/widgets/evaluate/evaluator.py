@@ -67,11 +67,7 @@ class Evaluator(QObject):
         self.progress, self._began, self._well = None, time.monotonic(), True
         if name != "page":
             self.skipped = []
-        self.job = Job(name, work)
-        self.job.yielded.connect(self._take)
-        self.job.failed.connect(self._fail)
-        self.job.finished.connect(self._end)
-        self.job.start()
+        self.job = Job(name, work).start(self._take, self._fail, self._end)
         self.changed.emit()
 
     def cancel(self) -> None:

@@ -39,10 +39,7 @@ def merge(panel: LesionsPanel) -> None:
             f"Lesions {_listed(numbers)} are one now: {filled} between them were filled. Undo takes it back.", "good"
         )
 
-    job = Job("joining lesions", work)
-    job.yielded.connect(take)
-    job.failed.connect(panel.fail)
-    job.start()
+    Job("joining lesions", work).start(take, panel.fail)
 
 
 def delete(panel: LesionsPanel) -> None:

@@ -122,11 +122,7 @@ class LesionList(QTableWidget):
             parts = components(mask.array)
             yield parts, component_table(self._dvr(source, frame), parts, source.threshold), source
 
-        self._job = Job("lesion table", work)
-        self._job.yielded.connect(self._take)
-        self._job.failed.connect(self.work.failed)
-        self._job.finished.connect(self._done)
-        self._job.start()
+        self._job = Job("lesion table", work).start(self._take, self.work.failed, self._done)
 
     def _take(self, filling: Filling) -> None:
         self._fill(*filling)

@@ -39,10 +39,7 @@ def import_file(panel: LesionsPanel, path: Path) -> None:
         answers = {"Resample": lambda: _take(panel, imported), "Cancel": lambda: None}
         panel.offer.make(" ".join([text, *_sentences(imported.notes)]), answers)
 
-    job = Job("reading a mask", read)
-    job.yielded.connect(offer)
-    job.failed.connect(panel.fail)
-    job.start()
+    Job("reading a mask", read).start(offer, panel.fail)
 
 
 def _take(panel: LesionsPanel, imported: Imported) -> None:

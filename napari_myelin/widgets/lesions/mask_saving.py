@@ -58,10 +58,7 @@ def _start(work: MaskWork, place: Path, keep: bool) -> Job | None:
         save_mask(place, mask, subject, backup=keep)
         yield place
 
-    job = Job("saving a mask", write)
-    job.yielded.connect(lambda path: work.took(path, mask, subject))
-    job.failed.connect(work.failed)
-    return job.start()
+    return Job("saving a mask", write).start(lambda path: work.took(path, mask, subject), work.failed)
 
 
 def may_leave(work: MaskWork) -> bool:

@@ -57,9 +57,7 @@ class Recovery(QObject):
                         f"An unsaved lesion mask of {subject.key} was found: see the Lesions panel.", problem=True
                     )
 
-        job = Job("looking for unsaved masks", read)
-        job.yielded.connect(take)
-        job.start()
+        Job("looking for unsaved masks", read).start(take)
 
     def add(self, found: Found) -> None:
         """Offer a mask that was left behind just now."""

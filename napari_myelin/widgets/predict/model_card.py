@@ -68,10 +68,7 @@ class ModelChoice(QWidget):
         if self._job is not None:
             self._job.yielded.disconnect(self._take)
             self._job.failed.disconnect(self._fail)
-        self._job = Job("model card", lambda stop: _card(path))
-        self._job.yielded.connect(self._take)
-        self._job.failed.connect(self._fail)
-        self._job.start()
+        self._job = Job("model card", lambda stop: _card(path)).start(self._take, self._fail)
         self.changed.emit()
 
     def _ask(self) -> None:

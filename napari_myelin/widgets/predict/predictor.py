@@ -89,11 +89,9 @@ class Predictor(QObject):
         self.notes = []
         self.progress = None
         self._began = self._first = time.monotonic()
-        self.job = Job("prediction", lambda stop: predicting(request, stop))
-        self.job.yielded.connect(self._take)
-        self.job.failed.connect(self._predict_failed)
-        self.job.finished.connect(self._end)
-        self.job.start()
+        self.job = Job("prediction", lambda stop: predicting(request, stop)).start(
+            self._take, self._predict_failed, self._end
+        )
         self.changed.emit()
 
     def cancel(self) -> None:
@@ -114,11 +112,7 @@ class Predictor(QObject):
 
     def write(self, work: Work) -> None:
         """Run work that writes files; what it wrote, or why it could not, is said like a prediction's end."""
-        self._writing = Job("saving", work)
-        self._writing.yielded.connect(self._wrote)
-        self._writing.failed.connect(self._fail)
-        self._writing.finished.connect(self._written)
-        self._writing.start()
+        self._writing = Job("saving", work).start(self._wrote, self._fail, self._written)
         self.changed.emit()
 
     @property

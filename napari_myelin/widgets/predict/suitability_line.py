@@ -54,10 +54,9 @@ class SuitabilityLine(QLabel):
         if self._asked:
             resample, cohort = self.session.resample, self.session.cohort
             phantom = cohort is not None and cohort.phantom
-            self._job = Job("checking", lambda stop: _flags(stop, card, subject, resample, phantom))
-            self._job.yielded.connect(self._take)
-            self._job.failed.connect(self._fail)
-            self._job.start()
+            self._job = Job("checking", lambda stop: _flags(stop, card, subject, resample, phantom)).start(
+                self._take, self._fail
+            )
         self._show()
 
     def _take(self, flags: list[Any]) -> None:

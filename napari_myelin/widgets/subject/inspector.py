@@ -80,11 +80,7 @@ class Inspector(QObject):
                 yield check_subject(subject, usual)
 
         if wanted:
-            self._job = Job("checking", work)
-            self._job.yielded.connect(self._take_report)
-            self._job.failed.connect(self.failed)
-            self._job.finished.connect(self._finish)
-            self._job.start()
+            self._job = Job("checking", work).start(self._take_report, self.failed, self._finish)
 
     def stop(self) -> None:
         """Stop after the subject that is being read."""
@@ -108,10 +104,7 @@ class Inspector(QObject):
             for subject in new:
                 yield subject, header_problems(subject)
 
-        job = Job("checking", work)
-        job.yielded.connect(self._take_headers)
-        job.failed.connect(self.failed)
-        job.start()
+        Job("checking", work).start(self._take_headers, self.failed)
 
     def _take_headers(self, event: tuple[Subject, dict[str, str]]) -> None:
         subject, problems = event

@@ -82,10 +82,7 @@ class Outlook(QObject):
                 self.forecast, self.problem = None, in_panel_words(failed.cause)
                 self.known.emit()
 
-        self._job = Job("forecast", work)
-        self._job.yielded.connect(answered)
-        self._job.failed.connect(refused)
-        self._job.start()
+        self._job = Job("forecast", work).start(answered, refused)
 
     def subjects(self) -> str:
         """Return who trains and who is left out, in words."""

@@ -70,11 +70,7 @@ class Previews:
             self._again = True
             return
         self._again, self.problem = False, ""
-        self._job = Job("preview", lambda stop: read_preview(path))
-        self._job.yielded.connect(self._put)
-        self._job.failed.connect(self._failed)
-        self._job.finished.connect(self._read)
-        self._job.start()
+        self._job = Job("preview", lambda stop: read_preview(path)).start(self._put, self._failed, self._read)
 
     def show(self, shown: bool) -> None:
         """Switch all of them on, as they last were, or off."""

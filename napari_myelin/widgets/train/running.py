@@ -165,11 +165,7 @@ class Run(QObject):
 
     def _start(self, name: str, work: Work) -> None:
         self.problem, self.asked = "", False
-        self.job = Job(name, work)
-        self.job.yielded.connect(self._hear)
-        self.job.failed.connect(self._fail)
-        self.job.finished.connect(self._over)
-        self.job.start()
+        self.job = Job(name, work).start(self._hear, self._fail, self._over)
         self.changed.emit()
 
     def _hear(self, heard: Event | Heard | Silent | TrainingSummary) -> None:
