@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted([*(ROOT / "napari_myelin").rglob("*.py"), *(ROOT / "training_cli").rglob("*.py")])
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LONGEST_MODULE, LONGEST_FUNCTION = 250, 50
 
 
@@ -62,6 +63,11 @@ def test_modules_are_short_and_everything_public_is_documented(path: Path) -> No
             docstring = ast.get_docstring(node, clean=False) or ""
             length = (node.end_lineno or 0) - node.lineno + 1 - len(docstring.splitlines())
             assert length <= LONGEST_FUNCTION, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_of_tests_are_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE
 
 
 def test_the_manifest_at_the_root_is_the_packages() -> None:

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from masking import write_unmasked
 
 from napari_myelin.core.data.cohort import Cohort
+
+pytest.register_assert_rewrite("predictions")  # its checks are the tests' own
 
 NAPARI = find_spec("napari") is not None
 # without napari there is no app to test: its modules could not even be imported
@@ -78,3 +81,44 @@ def show(viewer: Any, qtbot: Any, phantom_cohort: Cohort) -> Callable[..., Any]:
         return session
 
     return shown
+
+
+@pytest.fixture
+def notified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What napari's notifications of errors say."""
+    said: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_error", said.append)
+    return said
+
+
+@pytest.fixture
+def unmasked_cohort(tmp_path: Path) -> Cohort:
+    """Two subjects on disk on an oblique, flipped, anisotropic grid: DVR is 1 everywhere; no lesion mask."""
+    return write_unmasked(tmp_path / "cohort")
+
+
+@pytest.fixture
+def lesions(viewer: Any, show: Callable[..., Any], unmasked_cohort: Cohort) -> Any:
+    """The Lesions panel, docked, with sub-01 of the cohort without masks on show."""
+    from napari_myelin.widgets.lesions.panel import LesionsPanel
+
+    panel = LesionsPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    viewer.window.show()  # a canvas that was never shown does not know its size, nor where the mouse is
+    show("sub-01", unmasked_cohort)
+    return panel
+
+
+@pytest.fixture
+def model_file(trained_run: Path) -> Path:
+    """The small trained model's file. Read only."""
+    return trained_run / "model.safetensors"
+
+
+@pytest.fixture
+def predict(show: Callable[..., Any], viewer: Any, qtbot: Any, model_file: Path) -> Any:
+    """The Predict panel with sub-01 of the phantom cohort on show and the small trained model chosen."""
+    from predictions import opened
+
+    show()
+    return opened(viewer, qtbot, model_file)

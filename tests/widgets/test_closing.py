@@ -8,27 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mouse import answer, press
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QMessageBox
-from widgets.trainings import opened, options_for, press, run_of, until
+from qtpy.QtWidgets import QMessageBox
+from trainings import opened, options_for, run_of, until
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.events import Step, Stopped, read_events
 from napari_myelin.widgets.closing import Stopping
 
 
-def answer(button: str, said: list[str]) -> None:
-    """Press a button of the question once it is there, and note what it says."""
-
-    def look() -> None:
-        box = QApplication.activeModalWidget()
-        if not isinstance(box, QMessageBox):
-            QTimer.singleShot(20, look)
-            return
-        said.append(f"{box.text()} {box.informativeText()}")
-        next(each for each in box.buttons() if each.text() == button).click()
-
-    look()
+def sentences(box: QMessageBox) -> str:
+    return f"{box.text()} {box.informativeText()}"
 
 
 def test_closing_while_it_trains_asks_then_stops_and_saves(
@@ -45,7 +36,7 @@ def test_closing_while_it_trains_asks_then_stops_and_saves(
     until(qtbot, lambda: run.course.step >= 1)
 
     said: list[str] = []
-    answer("Go on training", said)
+    answer("Go on training", said, sentences)
     assert not window.close()
     assert said == ["Training is running. Stop and save, then close? It can be resumed from its run folder."]
     assert window.isVisible()
@@ -57,7 +48,7 @@ def test_closing_while_it_trains_asks_then_stops_and_saves(
     stopping.setInterval(5)
     stopping.timeout.connect(lambda: shown.extend(w.label.text() for w in window.findChildren(Stopping)))
     stopping.start()
-    answer("Stop and close", said)
+    answer("Stop and close", said, sentences)
     pressed = time.monotonic()
     assert window.close()
     took = time.monotonic() - pressed

@@ -8,16 +8,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt, QTimer
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QWidget
+from mouse import answer, look_at, press, stroke
+from qtpy.QtWidgets import QApplication, QFileDialog
 from scipy.ndimage import binary_erosion, label
-from widgets.trainings import options_for, press, run_of, until
+from trainings import options_for, run_of, until
 
 from napari_myelin.core.data.samples import sample_folder
 from napari_myelin.core.events import Epoch, Finished, Started, Stopped, read_events
 from napari_myelin.core.inference.model import read_card
-from napari_myelin.widgets.layers import Frame
 from napari_myelin.widgets.session import session_of
 
 PLUGIN = "napari-myelin"
@@ -28,42 +26,6 @@ def panel(viewer: Any, name: str) -> Any:
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
     QApplication.processEvents()
     return widget
-
-
-def canvas() -> QWidget:
-    (found,) = [each for each in QApplication.allWidgets() if type(each).__name__ == "CanvasBackendDesktop"]
-    return found
-
-
-def stroke(viewer: Any, frame: Frame, voxel: tuple[int, ...], by: int = 0) -> None:
-    """Bring a voxel to the middle of the canvas and draw from there, `by` pixels to the right."""
-    point = tuple(frame.shown(frame.reference.world(voxel)))
-    viewer.dims.set_point(range(3), point)
-    viewer.scene.camera.center = point
-    viewer.scene.camera.zoom = 8
-    QApplication.processEvents()
-    middle = canvas().rect().center()
-    QTest.mouseMove(canvas(), middle)
-    QTest.mousePress(canvas(), Qt.MouseButton.LeftButton, pos=middle)
-    for step in range(0, by, 4):
-        QTest.mouseMove(canvas(), middle + QPoint(step, 0))
-    QTest.mouseRelease(canvas(), Qt.MouseButton.LeftButton, pos=middle + QPoint(by, 0))
-    QApplication.processEvents()
-
-
-def answer(button: str, seen: list[str]) -> None:
-    """Press a button of the next dialog, as soon as it is there."""
-
-    def look() -> None:
-        box = QApplication.activeModalWidget()
-        if not isinstance(box, QMessageBox):
-            QTimer.singleShot(20, look)
-            return
-        seen.append(box.text())
-        (found,) = [each for each in box.buttons() if each.text().replace("&", "") == button]
-        QTest.mouseClick(found, Qt.MouseButton.LeftButton)
-
-    QTimer.singleShot(20, look)
 
 
 def deep_in_white_matter(session: Any) -> tuple[int, ...]:
@@ -110,7 +72,8 @@ def _draw(viewer: Any, qtbot: Any, session: Any, before: np.ndarray) -> np.ndarr
     press(qtbot, lesions.brush.tools.buttons()[1])
     press(qtbot, lesions.brush.sizes.buttons()[1])
     voxel = deep_in_white_matter(session)
-    stroke(viewer, session.frame, voxel, by=16)
+    look_at(viewer, session.frame, voxel, zoom=8)
+    stroke(by=16)
     until(qtbot, lambda: session.mask_work.unsaved)
     drawn: np.ndarray = session.lesion.array
     added = drawn & ~before
@@ -170,7 +133,8 @@ def _edit(viewer: Any, qtbot: Any, session: Any, drawn: np.ndarray) -> np.ndarra
     voxel = tuple(int(index) for index in largest[len(largest) // 2])
     press(qtbot, lesions.brush.tools.buttons()[2])  # the eraser
     with qtbot.waitSignal(prediction.updated, timeout=30_000):
-        stroke(viewer, session.frame, voxel, by=12)
+        look_at(viewer, session.frame, voxel, zoom=8)
+        stroke(by=12)
     edited: np.ndarray = session.lesion.array
     assert edited.sum() < drawn.sum()
     assert not edited[voxel]

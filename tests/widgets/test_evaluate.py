@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mouse import press
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QMessageBox
@@ -40,11 +41,6 @@ def panel(viewer: Any, qtbot: Any, phantom_cohort: Cohort) -> EvaluatePanel:
     session_of(viewer).set_cohort(phantom_cohort)
     _, panel = viewer.window.add_plugin_dock_widget("napari-myelin", "Evaluate")
     return panel
-
-
-def press(qtbot: Any, button: Any) -> None:
-    assert button.isEnabled(), button.toolTip()
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def evaluated(panel: EvaluatePanel, qtbot: Any, folder: Path) -> Any:

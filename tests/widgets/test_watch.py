@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mouse import press
 from qtpy.QtWidgets import QFileDialog
 from tiny import tiny_options
-from widgets.trainings import press, run_of, until
+from trainings import run_of, until
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.errors import MyelinError
@@ -112,13 +113,6 @@ def test_silence_counts_from_the_last_line_that_was_written(tmp_path: Path) -> N
     silent = next(heard)
     assert isinstance(silent, Silent)
     assert silent.seconds == pytest.approx(3600, abs=60)
-
-
-@pytest.fixture
-def notified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    said: list[str] = []
-    monkeypatch.setattr("napari.utils.notifications.show_error", said.append)
-    return said
 
 
 def test_a_run_of_another_process_is_shown_stopped_and_missed(

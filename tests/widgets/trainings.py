@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt
 from tiny import tiny_options
 
 from napari_myelin.core.data.cohort import Cohort
@@ -34,12 +33,6 @@ def opened(viewer: Any, qtbot: Any, cohort: Cohort, folder: Path, options: Optio
     assert panel.setup.options() == options
     qtbot.waitUntil(lambda: panel.setup.outlook.forecast is not None, timeout=SECONDS)
     return panel
-
-
-def press(qtbot: Any, button: Any) -> None:
-    """Press a button with the mouse; it must be enabled."""
-    assert button.isEnabled(), button.toolTip()
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def run_of(panel: TrainPanel) -> Run:
