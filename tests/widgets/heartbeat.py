@@ -7,7 +7,8 @@ import sys
 import time
 from types import TracebackType
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QApplication
 
 INTERVAL = 10  # ms
 
@@ -29,7 +30,9 @@ class Heartbeat:
         self._last = self._spent = 0.0
 
     def __enter__(self) -> Heartbeat:
-        # what the tests before left behind would otherwise be looked through in one of the gaps
+        # what the tests before left behind (widgets to delete, garbage) would otherwise be done in one of the gaps
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        QApplication.processEvents()
         gc.collect()
         gc.freeze()
         self._last, self._spent = time.perf_counter(), time.thread_time()
