@@ -45,19 +45,20 @@ class StudyArguments(CommonArguments):
     parts_only: bool = Field(False, description="Write no tables and figures, as one of several that run at once.")
     results: Path | None = Field(None, description="Make tables, figures and page from this results.tsv; run nothing.")
     markdown: Path | None = Field(None, description="Write the tables as Markdown to this file too.")
+    notes: Path | None = Field(None, description="Markdown to stand before the tables in --markdown.")
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     arguments = parse(StudyArguments, "study", argv)
-    output = Output(arguments.quiet, arguments.as_json)
+    output, notes = Output(arguments.quiet, arguments.as_json), _notes(arguments.notes)
     if arguments.results is not None:
-        return _report(arguments, output, arguments.results, None)
+        return _report(arguments, output, arguments.results, notes)
     if arguments.cohort is None:
         raise UsageError("give a cohort (study COHORT --out DIR), or a results.tsv with --results")
 
     from napari_myelin.core.data.cohort import open_cohort
-    from napari_myelin.core.study.parts import JOBS, open_plan, slurm_script
+    from napari_myelin.core.study.parts import JOBS, open_plan
 
     cohort, study = open_cohort(arguments.cohort), _study(arguments)
     write = not (arguments.parts_only and (arguments.out / JOBS).exists())
@@ -67,13 +68,14 @@ def run(argv: Sequence[str]) -> int:
     output.say(f"{len(plan.parts)} parts in {len(plan.folds)} folds; {plan.folder / JOBS} has a command for each")
     if arguments.export_slurm:
         from napari_myelin.core.data.volume import write_atomically
+        from napari_myelin.core.study.slurm import SLURM, slurm_script
 
-        script = plan.folder / "study.sbatch"
+        script = plan.folder / SLURM
         write_atomically(script, slurm_script(plan, plan.chosen(arguments.subset)).encode())
         output.result(script=str(script))
         output.say(f"wrote {script}: sbatch it, then run this command again without --export-slurm")
         return 0
-    return _run(arguments, output, plan, argv)
+    return _run(arguments, output, plan, notes, argv)
 
 
 def _study(arguments: StudyArguments) -> Study:
@@ -86,7 +88,7 @@ def _study(arguments: StudyArguments) -> Study:
     return read_study(started) if started.exists() else Study(preset("paper"))
 
 
-def _run(arguments: StudyArguments, output: Output, plan: Plan, argv: Sequence[str]) -> int:
+def _run(arguments: StudyArguments, output: Output, plan: Plan, notes: str, argv: Sequence[str]) -> int:
     from napari_myelin.core.study.run import RESULTS, run_study
     from training_cli.demo import computer
 
@@ -100,7 +102,7 @@ def _run(arguments: StudyArguments, output: Output, plan: Plan, argv: Sequence[s
     failed = [event.subject for event in seen if isinstance(event, Skipped)]
     table = plan.folder / RESULTS
     if not arguments.parts_only and table.exists():
-        _report(arguments, output, table, plan)
+        _report(arguments, output, table, notes, plan)
     if stop:
         output.result(stopped=True)
         output.say("stopped; the same command goes on")
@@ -110,7 +112,7 @@ def _run(arguments: StudyArguments, output: Output, plan: Plan, argv: Sequence[s
     return 1 if failed else 0
 
 
-def _report(arguments: StudyArguments, output: Output, table: Path, plan: Plan | None) -> int:
+def _report(arguments: StudyArguments, output: Output, table: Path, notes: str, plan: Plan | None = None) -> int:
     from napari_myelin.core.evaluation.results import read_results
     from napari_myelin.core.report.study_markdown import write_markdown
     from napari_myelin.core.report.study_page import write_study_page
@@ -123,8 +125,17 @@ def _report(arguments: StudyArguments, output: Output, table: Path, plan: Plan |
         pictures = study_pictures(plan, results)
     page = write_study_page(arguments.out, results, pictures)
     if arguments.markdown is not None:
-        write_markdown(arguments.markdown, results)
+        write_markdown(arguments.markdown, results, notes)
     output.result(table=str(table), page=str(page))
     output.say(f"tables and figures from {table}; to look at: {page}" + (", phantom" if results.phantom else ""))
     output.say("research software, not a medical device")
     return 0
+
+
+def _notes(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the notes {path}: give a Markdown file") from error

@@ -40,51 +40,57 @@ def neighbourhood(
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-class BoostingFit:
-    """A gradient-boosted regressor of the DVR (scikit-learn), subject after subject.
+def drawn(
+    mri: Mapping[str, np.ndarray],
+    dvr: np.ndarray,
+    spacing: Sequence[float],
+    brain: np.ndarray,
+    lesion: np.ndarray,
+    *,
+    voxels: int,
+    random: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a subject teaches: the features (N, 4 M) and DVR (N) of its lesion voxels and of others at random.
 
-    Each gives every lesion voxel and as many others of its brain as asked for, drawn at random: lesions are a few
-    per cent of a brain, and what they look like is the question.
+    Every lesion voxel is there: lesions are a few per cent of a brain, and what they look like is the question.
 
     Parameters
     ----------
+    mri, spacing, brain
+        As for `neighbourhood`.
+    dvr
+        (I, J, K).
+    lesion
+        bool (I, J, K).
     voxels
-        To draw from each brain.
+        To draw from the brain beside the lesions, all of it where it has fewer.
+    random
+        Decides which.
+    """
+    others = np.flatnonzero(brain & ~lesion)
+    where = brain & lesion
+    where.ravel()[random.choice(others, size=min(voxels, others.size), replace=False)] = True
+    return neighbourhood(mri, spacing, brain, where), dvr[where]
+
+
+class BoostingFit:
+    """A gradient-boosted regressor of the DVR (scikit-learn), subject after subject.
+
+    Parameters
+    ----------
     seed
-        Of the draw and of the regressor.
+        Of the regressor.
     """
 
-    def __init__(self, voxels: int, seed: int) -> None:
-        self.voxels, self.seed = voxels, seed
-        self._random = np.random.default_rng(seed)
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
         self._features: list[np.ndarray] = []
         self._targets: list[np.ndarray] = []
 
-    def add(
-        self,
-        mri: Mapping[str, np.ndarray],
-        dvr: np.ndarray,
-        spacing: Sequence[float],
-        brain: np.ndarray,
-        lesion: np.ndarray,
-    ) -> None:
-        """Take a subject into account.
-
-        Parameters
-        ----------
-        mri, spacing, brain
-            As for `neighbourhood`.
-        dvr
-            (I, J, K).
-        lesion
-            bool (I, J, K).
-        """
-        others = np.flatnonzero(brain & ~lesion)
-        drawn = self._random.choice(others, size=min(self.voxels, others.size), replace=False)
-        where = brain & lesion
-        where.ravel()[drawn] = True
-        self._features.append(neighbourhood(mri, spacing, brain, where))
-        self._targets.append(dvr[where])
+    def add(self, features: np.ndarray, targets: np.ndarray) -> None:
+        """Take into account what was `drawn` from a subject: features (N, 4 M) and DVR (N)."""
+        self._features.append(features)
+        self._targets.append(targets)
 
     def solve(self) -> Boosting:
         """Return the trained regressor; needs one subject or more."""

@@ -73,8 +73,10 @@ class Results:
 
     @property
     def main(self) -> str:
-        """The inputs of the main tables: those that most methods were judged on."""
+        """The inputs of the main tables: what the facts say, else those that most methods were judged on."""
         names = dict.fromkeys(row.inputs for row in self.rows)
+        if (said := str(self.facts.get("main", ""))) in names:
+            return said
         return max(names, key=lambda each: len(self.methods(each)), default="")
 
     @property
@@ -84,8 +86,8 @@ class Results:
 
     @property
     def patients(self) -> list[str]:
-        """Keys of those who have normal-appearing white matter rather than a control's."""
-        return sorted({row.subject for row in self.rows if row.region == "nawm"})
+        """Keys of those who have lesions, or normal-appearing white matter rather than a control's."""
+        return sorted({row.subject for row in self.rows if row.region in ("nawm", "lesion")})
 
     @property
     def controls(self) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.evaluation.results import Results
+from napari_myelin.core.report.study_cells import Table
 from napari_myelin.core.report.study_names import count
 from napari_myelin.core.report.study_tables import tables
 
@@ -53,8 +55,17 @@ PAPER = {
 }
 
 
-def write_markdown(path: Path, results: Results) -> Path:
+def write_markdown(path: Path, results: Results, notes: str = "") -> Path:
     """Write every table, and where the paper has it the paper's below; return the file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    results
+        All numbers come from here.
+    notes
+        Markdown to stand before the tables: what to make of them.
 
     Raises
     ------
@@ -65,21 +76,38 @@ def write_markdown(path: Path, results: Results) -> Path:
     lines = ["# Results", "", f"Made by `napari-myelin-train study` from its table of results: {whose}, "]
     lines[-1] += f"{count(results)}. Research software, not a medical device."
     lines += ["", *_facts(results)]
+    if notes.strip():
+        lines += ["", notes.strip()]
     for table in tables(results):
-        lines += [
-            "",
-            f"## {table.title}",
-            "",
-            *table_markdown(table.header, table.rows),
-            "",
-            table.caption.replace("*", "\\*"),
-        ]
+        lines += ["", f"## {table.title}", "", *table_markdown(table.header, table.rows)]
+        lines += ["", table.caption.replace("*", "\\*")]
         if table.name in PAPER:
             header, rows = PAPER[table.name]
             lines += ["", "The paper's (its own private cohort of 18 patients and 10 controls):", ""]
-            lines += table_markdown(header, rows)
+            lines += [*table_markdown(header, rows), "", *_orders(table, header, rows)]
+    lines += _training(results)
     write_atomically(path, ("\n".join(lines) + "\n").encode())
     return path
+
+
+def _orders(table: Table, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Yield for each column of the paper's which order its rows have there and here, best first."""
+    for title in header[1:]:
+        if title not in table.header:
+            continue
+        theirs, ours = _numbers(header, rows, title), _numbers(table.header, table.rows, title)
+        names = [name for name in theirs if name in ours]
+        if len(names) < 2:
+            continue
+        sign = -1 if title == "PSNR" else 1
+        there, here = (sorted(names, key=lambda name: sign * numbers[name]) for numbers in (theirs, ours))
+        told = "the same order as in the paper" if here == there else f"in the paper {' < '.join(there)}"
+        yield f"- {title}, best first: {' < '.join(here)}; {told}."
+
+
+def _numbers(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], title: str) -> dict[str, float]:
+    column = header.index(title)
+    return {row[0]: float(row[column].split()[0].rstrip("*†°")) for row in rows if row[column]}
 
 
 def table_markdown(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -95,24 +123,50 @@ def _facts(results: Results) -> list[str]:
     facts = results.facts
     lines = [
         f"- {name.replace('_', ' ')}: {facts[name]}"
-        for name in ("cohort", "preset", "maps", "epochs", "folds", "software", "commit", "computer", "command")
+        for name in (
+            "cohort",
+            "simulation",
+            "preset",
+            "maps",
+            "epochs",
+            "folds",
+            "software",
+            "commit",
+            "computer",
+            "command",
+        )
         if facts.get(name) not in (None, "")
     ]
     if facts.get("seeds"):
         lines.append("- seeds: " + ", ".join(f"{name} {value}" for name, value in facts["seeds"].items()))
-    runs = {name: each for name, each in facts.get("training", {}).items() if each}
-    if not runs:
-        return lines
-    first = next(iter(runs.values()))
-    lines.append(f"- grid: {' x '.join(map(str, first['grid']))} voxels of {first['spacing'][0]:g} mm")
+    if runs := _runs(results):
+        first = next(iter(runs.values()))
+        lines.append(f"- grid: {' x '.join(map(str, first['grid']))} voxels of {first['spacing'][0]:g} mm")
+    return lines
+
+
+def _runs(results: Results) -> dict[str, Any]:
+    """Return the facts of the networks' runs, by part."""
+    return {name: each for name, each in results.facts.get("training", {}).items() if "stages" in each}
+
+
+def _training(results: Results) -> list[str]:
     rows = [
         (
             name,
             " + ".join(map(str, each["epochs"])),
             ", ".join(f"{stage} {seconds / 60:.1f}" for stage, seconds in each["stages"].items()),
+            ", ".join("n/a" if fall is None else f"{100 * fall:.1f} %" for fall in each["falls"].values()),
             each["device"],
+            each["commit"],
         )
-        for name, each in runs.items()
+        for name, each in _runs(results).items()
     ]
-    header = ("run", "epochs", "minutes from the start to the end of each stage", "device")
-    return [*lines, "", "## Training", "", *table_markdown(header, rows)]
+    if not rows:
+        return []
+    header = ("run", "epochs", "minutes, start to end of stage", "L1 still fell by", "device", "commit")
+    caption = (
+        "L1 still fell by: mean training loss of the last quarter of each stage's epochs against the quarter before; "
+        "near 0 where the curve has flattened."
+    )
+    return ["", "## Runs", "", *table_markdown(header, rows), "", caption]

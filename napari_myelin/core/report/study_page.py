@@ -14,13 +14,15 @@ from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.evaluation.results import Results
 from napari_myelin.core.report.curves import to_svg
 from napari_myelin.core.report.study_canvas import LOOK, StudyFigure
+from napari_myelin.core.report.study_cells import Table
 from napari_myelin.core.report.study_figures import study_figures
 from napari_myelin.core.report.study_names import count
-from napari_myelin.core.report.study_tables import Table, tables
+from napari_myelin.core.report.study_tables import tables
 
 PAGE, FIGURES = "study.html", "figures"
 FACTS = {
     "cohort": "Cohort",
+    "simulation": "Simulated with",
     "preset": "Preset",
     "maps": "Feature maps",
     "epochs": "Epochs of a stage",
@@ -124,11 +126,11 @@ def _facts(results: Results) -> str:
     seeds = results.facts.get("seeds", {})
     if seeds:
         facts["Seeds"] = ", ".join(f"{name} {value}" for name, value in seeds.items())
-    training = [each for each in results.facts.get("training", {}).values() if each]
+    training = [each for each in results.facts.get("training", {}).values() if "stages" in each]
     if training:
         grid = " x ".join(map(str, training[0]["grid"]))
         facts["Grid"] = f"{grid} voxels of {training[0]['spacing'][0]:g} mm"
-        minutes = sum(each["seconds"] for each in training) / 60
+        minutes = sum(max(each["stages"].values()) for each in training) / 60
         devices = ", ".join(sorted({each["device"] for each in training}))
         facts["Training"] = f"{minutes:.1f} min over {len(training)} runs on {devices}"
     if results.facts.get("command"):

@@ -3,79 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
-from napari_myelin.core.evaluation.comparison import Cell, Trained, compare, correlations
+from napari_myelin.core.evaluation.comparison import Trained, compare, correlations
 from napari_myelin.core.evaluation.metrics import mean_sd
 from napari_myelin.core.evaluation.results import Results
 from napari_myelin.core.evaluation.statistics import limits_of_agreement
+from napari_myelin.core.report.study_cells import (
+    ATTENTION,
+    CALIBRATION,
+    IMAGE,
+    REGIONS,
+    VOXELS,
+    Column,
+    Table,
+    column_texts,
+    p_pair,
+)
 from napari_myelin.core.report.study_names import (
     BOUNDS,
     count,
     inputs_title,
     method_title,
-    p_text,
     reference_of,
     trained,
 )
+from napari_myelin.core.report.study_time import training_time
 
-BASELINES = ("linear", "boosting")
+BASELINES, ACCURATE = ("linear", "boosting"), "accurate"
 MARKS = (
     "* {reference} better, p < .05 by two-sided t-test, unpaired as in the paper; † the same by paired "
     "Wilcoxon test, corrected for the rows of a column (Holm); ° the row is better, by the paired test."
 )
-
-
-class Column(NamedTuple):
-    """A number in a table: region and metric in the results, title, digits."""
-
-    region: str
-    metric: str
-    title: str
-    digits: int
-
-
-IMAGE = (
-    Column("image", "mse", "MSE", 4),
-    Column("image", "psnr", "PSNR", 3),
-    Column("image", "psnr_2.89", "PSNR, MAX 2.89", 3),
-    Column("brain", "mse", "MSE in the brain", 4),
-)
-REGIONS = (
-    Column("wm", "discrepancy", "WM in HC", 3),
-    Column("nawm", "discrepancy", "NAWM", 3),
-    Column("lesion", "discrepancy", "MS Lesions", 3),
-)
-VOXELS = (
-    Column("lesion", "voxel_error", "Voxel error", 4),
-    Column("lesion", "voxel_error_noisefree", "Voxel error, to noise-free", 4),
-    Column("lesion", "dice", "Dice", 3),
-    Column("lesion", "share_predicted", "Demyelinated share", 3),
-)
-CALIBRATION = (
-    Column("brain", "inside_1sd", "Brain, ±1 SD", 3),
-    Column("brain", "inside_2sd", "Brain, ±2 SD", 3),
-    Column("lesion", "inside_1sd", "Lesions, ±1 SD", 3),
-    Column("lesion", "inside_2sd", "Lesions, ±2 SD", 3),
-    Column("lesion", "uncertainty", "Mean SD in lesions", 4),
-)
-ATTENTION = (
-    Column("lesion", "attention_loss", "Own loss", 2),
-    Column("lesion", "attention_common", "Common target", 2),
-)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as text: ``name`` in files, ``title``, ``caption``, ``header`` and ``rows`` of cells."""
-
-    name: str
-    title: str
-    caption: str
-    header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
 
 
 def tables(results: Results) -> list[Table]:
@@ -91,7 +50,8 @@ def tables(results: Results) -> list[Table]:
         _agreement(results, rows),
         _plain(results, rows, "table7", "Table 7. Calibration of the uncertainty", CALIBRATION, _CALIBRATED),
         _plain(results, rows, "table8", "Table 8. Attention: saliency in lesions over NAWM", ATTENTION, _ATTENTION),
-        _p_values(results, rows, reference),
+        *_p_values(results, rows, reference),
+        training_time(results),
     ]
     return [table for table in (*paper, *own) if table is not None and table.rows]
 
@@ -116,7 +76,7 @@ def _methods_table(
     columns: Sequence[Column],
 ) -> Table:
     there = [column for column in columns if any(results.of(*row, column.region, column.metric) for row in rows)]
-    cells = [_column(results, rows, column, reference) for column in there]
+    cells = [column_texts(results, rows, column, reference) for column in there]
     marks = MARKS.format(reference=f"the {method_title(reference[0])} is") if reference is not None else ""
     lines = [
         (method_title(row[0]), *(each[number] for each in cells))
@@ -156,22 +116,6 @@ def way_to_ceiling(results: Results) -> dict[str, float]:
     return {method: (base - error) / distance for method, error in errors.items()} if distance > 0 else {}
 
 
-def _column(results: Results, rows: Sequence[Trained], column: Column, reference: Trained | None) -> list[str]:
-    tested = [row for row in rows if row[0] not in BOUNDS]
-    bounds = [row for row in rows if row[0] in BOUNDS]
-    cells = compare(results, tested, column.region, column.metric, reference)
-    cells += compare(results, bounds, column.region, column.metric, None)
-    return [cell_text(cell, column.digits) for cell in cells]
-
-
-def cell_text(cell: Cell, digits: int) -> str:
-    """Return ``mean (SD)`` with the marks of significance; empty without a number."""
-    if not cell.count or not math.isfinite(cell.mean):
-        return ""
-    sd = f" ({cell.sd:.{digits}f})" if math.isfinite(cell.sd) else ""
-    return f"{cell.mean:.{digits}f}{sd}{cell.marks}"
-
-
 def _inputs_tables(results: Results) -> list[Table]:
     made = []
     methods = [each for each in dict.fromkeys(row.method for row in results.rows) if len(results.inputs(each)) > 1]
@@ -179,7 +123,7 @@ def _inputs_tables(results: Results) -> list[Table]:
     for place, method in enumerate(sorted(methods, key=lambda each: each != reference)):
         rows = [(method, inputs) for inputs in sorted(results.inputs(method), key=lambda each: each == results.main)]
         for number, (what, columns) in enumerate((("Image quality", IMAGE), ("Discrepancy of mean DVR", REGIONS))):
-            cells = [_column(results, rows, column, (method, results.main)) for column in columns]
+            cells = [column_texts(results, rows, column, (method, results.main)) for column in columns]
             lines = [(inputs_title(row[1]), *(each[index] for each in cells)) for index, row in enumerate(rows)]
             marks = MARKS.format(reference="all inputs together are")
             caption = f"{method_title(method)}; mean (SD) over subjects, {count(results)}. {marks}"
@@ -218,27 +162,23 @@ def _plain(
     return Table(name, title, f"{caption} {count(results)}.", made.header, made.rows)
 
 
-def _p_values(results: Results, rows: Sequence[Trained], reference: Trained | None) -> Table | None:
-    if reference is None:
-        return None
+def _p_values(results: Results, rows: Sequence[Trained], reference: Trained | None) -> Iterator[Table]:
+    """Yield both tests of every row against the reference, and against the accurate preset where that is judged."""
     tested = [row for row in rows if row[0] not in BOUNDS]
     columns = [IMAGE[0], *REGIONS, VOXELS[0], VOXELS[2]]
-    by_column = [compare(results, tested, column.region, column.metric, reference) for column in columns]
-    lines = [
-        (method_title(row[0]), *(p_pair(cells[number]) for cells in by_column))
-        for number, row in enumerate(tested)
-        if row != reference
-    ]
-    caption = (
-        f"Against the {method_title(reference[0])}: p of the unpaired t-test / p of the paired Wilcoxon test, Holm. "
-        "▼: the row is worse than the reference, ▲: better."
-    )
-    header = ("", *(column.title for column in columns))
-    return Table("table9", "Table 9. Both tests in full", caption, header, lines)
-
-
-def p_pair(cell: Cell) -> str:
-    """Return both p values of a cell, and which way it falls."""
-    if not math.isfinite(cell.unpaired) and not math.isfinite(cell.paired):
-        return ""
-    return f"{p_text(cell.unpaired)} / {p_text(cell.paired)} {'▼' if cell.worse else '▲'}"
+    against = [row for row in dict.fromkeys((reference, (ACCURATE, results.main))) if row in tested]
+    for number, base in enumerate(against):
+        by_column = [compare(results, tested, column.region, column.metric, base) for column in columns]
+        lines = [
+            (method_title(row[0]), *(p_pair(cells[place]) for cells in by_column))
+            for place, row in enumerate(tested)
+            if row != base
+        ]
+        name = method_title(base[0])
+        caption = (
+            f"Each row against the {name}: p of the unpaired t-test / p of the paired Wilcoxon test, corrected for the "
+            f"rows of the column (Holm). ▼: the row is worse than the {name}, ▲: better. {count(results)}."
+        )
+        header = ("", *(column.title for column in columns))
+        title = f"Table {number + 9}. Both tests in full, against the {name}"
+        yield Table(f"table{number + 9}", title, caption, header, lines)

@@ -36,10 +36,10 @@ class StudyOptions(OptionGroup):
     uncertainty: int = Field(8, ge=0, le=10_000, description="Draws for the uncertainty's calibration; 0: none.")
     attention: bool = Field(True, description="Measure how much each network looks at lesions (Eq. 7).")
     ceiling_patients: int = Field(
-        0,
+        200,
         ge=0,
         le=100_000,
-        description="Further noise-free phantom patients that the practical ceiling is trained on; 0: no such row.",
+        description="Further noise-free patients that a phantom's practical ceiling is trained on; 0: no such row.",
     )
     voxels: int = Field(
         20_000, ge=100, description="Brain voxels of each subject that gradient boosting is trained on, beside lesions."
@@ -53,6 +53,11 @@ class StudyOptions(OptionGroup):
                 known = ", ".join(known_methods())
                 raise ValueError(f'there is no method "{name}"{nearest(name, known_methods())}: they are {known}')
         return tuple(dict.fromkeys(names))
+
+    @field_validator("reference")
+    @classmethod
+    def _a_method(cls, name: str) -> str:
+        return cls._known((name,))[0]
 
     _two_draws = field_validator("uncertainty")(refuse_one_draw)
 

@@ -18,6 +18,8 @@ from napari_myelin.core.options_file import to_toml
 from napari_myelin.core.study.folds import FOLDS, Fold, open_folds
 from napari_myelin.core.study.methods import CEILING, NOISE, Kind, Method, known_methods, method_options
 from napari_myelin.core.study.options import STUDY, Study, check_same_study, read_study
+from napari_myelin.core.study.simulation import simulation
+from napari_myelin.core.training.job import fit_command
 
 JOBS, DONE, FAILED = "jobs.tsv", "results.tsv", "failed.txt"  # the last two inside a part's folder
 PROGRAM = "napari-myelin-train"
@@ -72,13 +74,17 @@ class Plan:
 
     def command(self, part: Part) -> str:
         """Return the command line that does a part, for anyone to run."""
-        words = [PROGRAM, "study", str(self.cohort.root), "--out", str(self.folder)]
-        words += ["--subset", part.name, "--parts-only"]
+        words = [*self.whole, "--subset", part.name, "--parts-only"]
         if part.kind == "network":
-            options = self.folder / "options" / f"{part.name}.toml"
-            words = [PROGRAM, "fit", str(self.table(part.folds[0])), "--options", str(options)]
-            words += ["--out", str(self.place(part) / "run")]
+            options = self.folder.absolute() / "options" / f"{part.name}.toml"
+            table, run = self.table(part.folds[0]).absolute(), self.place(part).absolute() / "run"
+            words = fit_command(table, options, run)
         return shlex.join(words)
+
+    @property
+    def whole(self) -> list[str]:
+        """The command line of the whole study, its paths absolute."""
+        return [PROGRAM, "study", str(self.cohort.root.absolute()), "--out", str(self.folder.absolute())]
 
     def chosen(self, subset: Sequence[str]) -> list[Part]:
         """Return the parts that ``subset`` names: words for the same thing are alternatives, others narrow it.
@@ -91,7 +97,7 @@ class Plan:
         Raises
         ------
         UsageError
-            If a word names nothing in this study.
+            If a word names nothing in this study, or the words together name nothing.
         """
         known = {word for part in self.parts for word in part.words}
         for word in subset:
@@ -107,7 +113,12 @@ class Plan:
             {fold.name for fold in self.folds},
         )
         wanted = [words for kind in kinds if (words := kind & set(subset))]
-        return [part for part in self.parts if all(part.words & words for words in wanted)]
+        parts = [part for part in self.parts if all(part.words & words for words in wanted)]
+        if not parts:
+            raise UsageError(
+                f"no part of this study is {' and '.join(subset)}: {JOBS} in {self.folder} lists its parts"
+            )
+        return parts
 
 
 def open_plan(cohort: Cohort, study: Study, folder: Path, *, write: bool = True) -> Plan:
@@ -135,7 +146,17 @@ def open_plan(cohort: Cohort, study: Study, folder: Path, *, write: bool = True)
         raise MyelinError(f"{folder} is not empty and holds no study: choose another --out")
     usable, notes = _usable(cohort, study)
     folds = tuple(open_folds(folder / FOLDS, usable, study.study.folds, study.study.seed))
-    plan = Plan(folder, usable, study, folds, tuple(_parts(usable, study, folds)), notes)
+    bounds = tuple(_bounds(usable, study, folds))
+    if usable.phantom and study.study.ceiling_patients and "ceiling" not in {part.kind for part in bounds}:
+        notes = (
+            *notes,
+            "no practical ceiling: the cohort does not say how it was simulated, or lacks the noise-free DVR",
+        )
+    # the main tables first, where a study is stopped before its end
+    every = list(_parts(study, folds))
+    main = [part for part in every if part.inputs == study.main]
+    parts = (*main, *bounds, *(part for part in every if part.inputs != study.main))
+    plan = Plan(folder, usable, study, folds, parts, notes)
     if write:
         _write(plan)
     return plan
@@ -170,7 +191,7 @@ def _usable(cohort: Cohort, study: Study) -> tuple[Cohort, tuple[str, ...]]:
     return replace(cohort, subjects=subjects), notes
 
 
-def _parts(cohort: Cohort, study: Study, folds: Sequence[Fold]) -> Iterator[Part]:
+def _parts(study: Study, folds: Sequence[Fold]) -> Iterator[Part]:
     every = [(study.main, study.study.methods)]
     every += [(inputs, study.study.inputs_methods) for inputs in study.study.inputs if inputs != study.main]
     for inputs, names in every:
@@ -186,9 +207,13 @@ def _parts(cohort: Cohort, study: Study, folds: Sequence[Fold]) -> Iterator[Part
             for fold in folds:
                 name = f"{family}_{inputs}_{fold.name}"
                 yield Part(name, longest.kind, tuple(methods), inputs, (fold,), options)
+
+
+def _bounds(cohort: Cohort, study: Study, folds: Sequence[Fold]) -> Iterator[Part]:
+    """Yield the rows that a phantom alone can have: what noise leaves, and what more data could give."""
     if cohort.phantom and all(subject.has("noisefree") for subject in cohort.subjects):
         yield Part(NOISE.name, "noise", (NOISE,), "none", tuple(folds), study.options)
-        if study.study.ceiling_patients:
+        if study.study.ceiling_patients and simulation(cohort) is not None:
             yield Part(f"{CEILING.name}_{study.main}", "ceiling", (CEILING,), study.main, tuple(folds), study.options)
 
 
@@ -199,30 +224,3 @@ def _jobs(plan: Plan) -> str:
         folds = ",".join(fold.name for fold in part.folds)
         lines.append("\t".join((part.name, methods, part.inputs, folds, plan.command(part))))
     return "\n".join(lines) + "\n"
-
-
-def slurm_script(plan: Plan, parts: Sequence[Part]) -> str:
-    """Return a SLURM array script, a task a part; afterwards ``study`` once more makes tables, figures and page.
-
-    Parameters
-    ----------
-    plan
-        Of the study; its folder must be seen by every node.
-    parts
-        Which are to run.
-    """
-    names = " ".join(shlex.quote(part.name) for part in parts)
-    whole = shlex.join([PROGRAM, "study", str(plan.cohort.root.resolve()), "--out", str(plan.folder.resolve())])
-    return f"""#!/bin/bash
-# One task a part; a task that was cut off goes on where it was when it is submitted again.
-# When all have run:  {whole}
-#SBATCH --job-name=myelin-study
-#SBATCH --array=0-{len(parts) - 1}
-#SBATCH --ntasks=1
-#SBATCH --cpus-per-task=4
-#SBATCH --gres=gpu:1
-#SBATCH --time=24:00:00
-#SBATCH --output={plan.folder.resolve()}/slurm-%a.log
-parts=({names})
-exec {whole} --parts-only --subset "${{parts[$SLURM_ARRAY_TASK_ID]}}"
-"""

@@ -22,7 +22,7 @@ from napari_myelin.core.runtime import out_of_memory
 from napari_myelin.core.study.facts import facts
 from napari_myelin.core.study.options import STUDY, Study, read_study
 from napari_myelin.core.study.parts import DONE, FAILED, Part, Plan, open_plan
-from napari_myelin.core.study.work import do_part
+from napari_myelin.core.study.work import do_part, stop_folder
 from napari_myelin.core.training.names import STOP
 
 RESULTS = "results.tsv"
@@ -134,7 +134,7 @@ def _in_processes(plan: Plan, todo: Sequence[Part], jobs: int, stop: StopRequest
             process.start()
             running[process.sentinel] = (process, part)
         if stop:
-            _ask_to_stop([plan.place(part) / "run" for _, part in running.values() if part.kind == "network"])
+            _ask_to_stop([stop_folder(plan, part) for _, part in running.values()])
         for sentinel in wait(list(running), timeout=0.5):
             process, part = running.pop(int(sentinel))  # type: ignore[arg-type]
             process.join()
@@ -146,11 +146,11 @@ def _in_processes(plan: Plan, todo: Sequence[Part], jobs: int, stop: StopRequest
                 yield Skipped(part.name, _why(plan, part, process.exitcode))
 
 
-def _ask_to_stop(runs: Sequence[Path]) -> None:
+def _ask_to_stop(folders: Sequence[Path]) -> None:
     # again and again: a run that is only being opened takes away the file of an earlier stop
-    for run in runs:
-        if run.exists():
-            (run / STOP).touch()
+    for folder in folders:
+        if folder.exists():
+            (folder / STOP).touch()
 
 
 def _why(plan: Plan, part: Part, code: int | None) -> str:

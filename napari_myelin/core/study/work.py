@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,20 +27,17 @@ from napari_myelin.core.inference.model import Model, load_model
 from napari_myelin.core.inference.outputs import CARDS, Predictions, read_outputs, write_saliency
 from napari_myelin.core.options import PredictionOptions
 from napari_myelin.core.runtime import resolve_device
+from napari_myelin.core.study.facts import commit, write_about
 from napari_myelin.core.study.folds import Fold
 from napari_myelin.core.study.measure import attention_rows, calibration_rows, prediction_rows
 from napari_myelin.core.study.methods import Method
 from napari_myelin.core.study.parts import DONE, FAILED, Part, Plan
-from napari_myelin.core.study.voxelwise import (
-    Predictor,
-    noise_free,
-    phantom_options,
-    train_boosting,
-    train_ceiling,
-    train_linear,
-)
+from napari_myelin.core.study.simulation import simulation
+from napari_myelin.core.study.voxelwise import Predictor, noise_free, train_boosting, train_ceiling, train_linear
 from napari_myelin.core.training.fit import fit
 from napari_myelin.core.training.names import MODEL, OPTIONS, STOP
+
+FURTHER = "further"  # inside the ceiling's folder: what was drawn from each further patient
 
 
 def do_part(plan: Plan, part: Part, stop: StopRequest) -> Iterator[Event]:
@@ -56,26 +53,36 @@ def do_part(plan: Plan, part: Part, stop: StopRequest) -> Iterator[Event]:
     MyelinError
         If anything of it cannot be done.
     """
-    place = plan.place(part)
+    place, source, seconds = plan.place(part), commit(), 0.0
     with contextlib.suppress(OSError):  # a folder that cannot be used is told of when it is written to
         (place / FAILED).unlink()
     rows: list[Row] = []
     if part.kind == "network":
         yield from _train(plan, part, stop)
-        if stop:
-            return
         for method in part.methods:
-            yield from _judge_network(plan, part, method, rows)
+            if stop or not (yield from _judge_network(plan, part, method, rows, stop)):
+                return  # what was measured is measured again
     else:
-        predictor = _predictor(plan, part)
+        began = time.monotonic()
+        predictor = yield from _predictor(plan, part, stop)
+        seconds = time.monotonic() - began
+        if predictor is None:
+            return
         for fold in part.folds:
             yield from _judge_predictor(plan, part, fold, predictor, rows)
+    write_about(plan, part, source, seconds)
     write_rows(place / DONE, rows)
+    shutil.rmtree(place / FURTHER, ignore_errors=True)
+
+
+def stop_folder(plan: Plan, part: Part) -> Path:
+    """Return the folder where a file asks a part to stop, as another process does."""
+    return plan.place(part) / "run" if part.kind == "network" else plan.place(part)
 
 
 def _train(plan: Plan, part: Part, stop: StopRequest) -> Iterator[Event]:
     run = plan.place(part) / "run"
-    stop.file = run / STOP
+    stop.file = stop_folder(plan, part) / STOP
     cohort = open_cohort(plan.table(part.folds[0]))
     for event in fit(cohort, part.options, run, stop=stop, resume=(run / OPTIONS).exists()):
         if isinstance(event, Failed):
@@ -85,7 +92,10 @@ def _train(plan: Plan, part: Part, stop: StopRequest) -> Iterator[Event]:
             stop.request()  # also where the file asked for it
 
 
-def _judge_network(plan: Plan, part: Part, method: Method, rows: list[Row]) -> Iterator[Event]:
+def _judge_network(
+    plan: Plan, part: Part, method: Method, rows: list[Row], stop: StopRequest
+) -> Generator[Event, None, bool]:
+    """Predict and measure who is held out; the generator's value is whether it came to the end."""
     fold, resample = part.folds[0], part.options.data.resample
     model = stages(load_model(plan.place(part) / "run" / MODEL), method.refiners + 1 if part_of_cascade(part) else 0)
     held = plan.cohort.select(fold.held_out)
@@ -93,10 +103,12 @@ def _judge_network(plan: Plan, part: Part, method: Method, rows: list[Row]) -> I
     wanted = PredictionOptions(uncertainty=own.uncertainty, resample=resample, seed=own.seed)
     _refuse_leak(plan, Predictions(out, (model.card,), None, wanted), held.subjects)
     _clear_older(out, model)
-    for event in predict_cohort([model], held, out, wanted, part.options.runtime):
+    for event in predict_cohort([model], held, out, wanted, part.options.runtime, stop=stop):
         if isinstance(event, Skipped):
             raise MyelinError(f"{event.subject} cannot be predicted: {event.reason}")
         yield event
+    if stop:
+        return False
     device = str(resolve_device(part.options.runtime.device))
     who, threshold = (method.name, part.inputs, fold.name), fold_threshold(plan, fold)
     for number, subject in enumerate(held.subjects):
@@ -104,7 +116,9 @@ def _judge_network(plan: Plan, part: Part, method: Method, rows: list[Row]) -> I
         predicted = read_map(out, subject, "dvr-predicted")
         rows.extend(prediction_rows(truth, predicted, who))
         if bids_path(out, subject.name, subject.session, "dvr-uncertainty").exists():
-            rows.extend(calibration_rows(truth, predicted, read_map(out, subject, "dvr-uncertainty"), who))
+            sd = read_map(out, subject, "dvr-uncertainty")
+            if sd.any():  # a network whose draws are all alike has none
+                rows.extend(calibration_rows(truth, predicted, sd, who))
         if own.attention:
             rows.extend(attention_rows(model, truth, who, device, resample))
         yield Progress(f"measuring {method.name}", number + 1, len(held.subjects), subject.key)
@@ -112,6 +126,7 @@ def _judge_network(plan: Plan, part: Part, method: Method, rows: list[Row]) -> I
         for target in ("loss", "dvr"):
             attention = saliency(model, shown, target, region="brain", device=device, resample=resample)
             write_saliency(read_outputs(out), shown, attention)
+    return True
 
 
 def _clear_older(out: Path, model: Model) -> None:
@@ -140,14 +155,19 @@ def _refuse_leak(plan: Plan, made: Predictions, held: tuple[Subject, ...]) -> No
         raise MyelinError(f"{found[0]}: delete the run folder, the study trains it again")
 
 
-def _predictor(plan: Plan, part: Part) -> Predictor:
+def _predictor(plan: Plan, part: Part, stop: StopRequest) -> Generator[Event, None, Predictor | None]:
     if part.kind == "noise":
         return noise_free
     if part.kind == "ceiling":
-        root = plan.cohort.root
-        folder = root if root.is_dir() else root.parent
-        description = json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))
-        return train_ceiling(phantom_options(description), part.inputs, plan.study)
+        phantom, place = simulation(plan.cohort), plan.place(part)
+        if phantom is None:
+            raise MyelinError(
+                f"{plan.cohort.root} does not say any more how it was simulated: bring back its description"
+            )
+        stop.file = stop_folder(plan, part) / STOP
+        with contextlib.suppress(OSError):
+            stop.file.unlink()
+        return (yield from train_ceiling(phantom, part.inputs, plan.study, place / FURTHER, stop))
     train = train_linear if part.kind == "linear" else train_boosting
     return train(plan.training(part.folds[0]), part.inputs, plan.study)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from napari_myelin.core.evaluation.baselines import LinearFit
-from napari_myelin.core.evaluation.boosting import BoostingFit, neighbourhood
+from napari_myelin.core.evaluation.boosting import BoostingFit, drawn, neighbourhood
 
 SHAPE, SPACING = (16, 18, 14), (2.0, 2.0, 2.0)
 BRAIN = np.zeros(SHAPE, dtype=bool)
@@ -28,10 +28,10 @@ def test_the_average_around_a_voxel_is_over_the_brain_alone() -> None:
 
 
 def test_it_learns_from_the_neighbourhood_what_a_line_on_the_voxel_cannot() -> None:
-    fit, line = BoostingFit(2000, seed=0), LinearFit(["MTR"])
+    fit, line, random = BoostingFit(seed=0), LinearFit(["MTR"]), np.random.default_rng(0)
     for seed in range(4):
         mri, dvr = brain_of(seed)
-        fit.add(mri, dvr, SPACING, BRAIN, NOWHERE)
+        fit.add(*drawn(mri, dvr, SPACING, BRAIN, NOWHERE, voxels=2000, random=random))
         line.add(np.stack(list(mri.values())), dvr, BRAIN)
     mri, dvr = brain_of(9)
     predicted = fit.solve().predict(mri, SPACING, BRAIN)
@@ -47,8 +47,8 @@ def test_every_lesion_voxel_is_learnt_from_and_the_seed_decides_the_others() -> 
     marked = np.where(lesion, np.float32(5), dvr)
     models = []
     for seed in (3, 3, 4):
-        fit = BoostingFit(100, seed)
-        fit.add(mri, marked, SPACING, BRAIN, lesion)
+        fit = BoostingFit(seed)
+        fit.add(*drawn(mri, marked, SPACING, BRAIN, lesion, voxels=100, random=np.random.default_rng(seed)))
         models.append(fit.solve().predict(mri, SPACING, BRAIN))
     assert (models[0] == models[1]).all()
     assert (models[0] != models[2]).any()

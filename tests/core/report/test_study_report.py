@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,60 @@ def test_bland_altman_limits_of_the_table_are_those_worked_by_hand(results: Resu
     assert rows["Voxelwise linear"][2] == "+0.100 [+0.054, +0.146]"
 
 
+def test_a_share_is_neither_good_nor_bad_and_has_no_mark(results: Results) -> None:
+    # every method says .25 of all patients, the Refiner here .75: far off by any test
+    changed = [
+        replace(row, value=0.75 + 0.01 * number) if (row.method, row.metric) == ("refiner", "share_predicted") else row
+        for number, row in enumerate(results.rows)
+    ]
+    table = named(Results(tuple(changed), results.facts), "table5")
+    assert table.header[-2:] == ("Demyelinated share", "The same, measured")
+    row = next(row for row in table.rows if row[0] == "Voxelwise linear")
+    assert row[-2:] == ("0.250 (0.000)", "0.500 (0.000)")
+
+
+def test_every_row_is_tested_against_the_accurate_preset_too(results: Results) -> None:
+    accurate = [replace(row, method="accurate") for row in results.rows if (row.method, row.inputs) == ("refiner", ALL)]
+    table = named(Results((*results.rows, *accurate), results.facts), "table10")
+    assert table.title == "Table 10. Both tests in full, against the Accurate preset"
+    rows = {row[0]: row for row in table.rows}
+    assert list(rows) == ["Voxelwise linear", "3D U-Net", "Refiner (Proposed)"]
+    # as against the Refiner, whose copy it is, but in a family of three: 2 / 256 times 3
+    assert rows["Voxelwise linear"][1].endswith(f"/ {3 * 2 / 256:.3f} ▼".replace("0.", "."))
+    assert not any(table.name == "table10" for table in tables(results))
+
+
+def test_time_of_training_is_the_mean_over_folds_beside_the_references(results: Results) -> None:
+    runs = {
+        "cascade_fold1": {"inputs": ALL, "seconds": {"sketcher": 60, "refiner": 180}, "device": "cpu (1 thread)"},
+        "cascade_fold2": {"inputs": ALL, "seconds": {"sketcher": 120, "refiner": 300}, "device": "cpu (1 thread)"},
+        "unet_fold1": {"inputs": ALL, "seconds": {"unet": 120}, "device": "cpu (1 thread)"},
+        "cascade_MTR_fold1": {"inputs": "MTR", "seconds": {"refiner": 120}, "device": "cpu (1 thread)"},
+    }
+    table = named(Results(results.rows, {**results.facts, "training": runs}), "table11")
+    assert table.rows == [
+        ("3D U-Net", "MTR+DTI", "1", "2.0", "2.0 to 2.0", "0.50"),
+        ("Sketcher", "MTR+DTI", "2", "1.5", "1.0 to 2.0", "0.38"),
+        ("Refiner (Proposed)", "MTR+DTI", "2", "4.0", "3.0 to 5.0", "1.00"),
+        ("Refiner (Proposed)", "MTR", "1", "2.0", "2.0 to 2.0", "0.50"),
+    ]
+    assert table.header[-1] == "Times the Refiner (Proposed)"
+    assert table.caption.endswith("On cpu (1 thread).")
+
+
+def test_the_main_inputs_are_those_of_the_study_not_those_that_happened_to_be_done_first(results: Results) -> None:
+    first = tuple(row for row in results.rows if row.inputs == "MTR" or row.method == "linear")
+    one_each = Results((*rows("unet", "MTR"), *rows("refiner", "MTR"), *first))
+    assert one_each.main == "MTR"
+    assert Results(one_each.rows, {"main": ALL}).main == ALL
+    assert Results(one_each.rows, {"main": "FA"}).main == "MTR"  # nothing of it is done
+
+
+def test_patients_without_a_white_matter_mask_are_counted_by_their_lesions() -> None:
+    only = Results((Row("linear", ALL, "fold1", "sub-01", "lesion", "voxel_error", 0.1),))
+    assert (only.patients, only.controls) == (["sub-01"], [])
+
+
 def test_way_to_the_ceiling_is_the_share_of_the_distance_from_the_best_baseline() -> None:
     errors = {"linear": 0.12, "boosting": 0.10, "unet": 0.09, "sketcher": 0.11, "ceiling": 0.06}
     rows = [Row(name, ALL, "fold1", "sub-01", "lesion", "voxel_error", error) for name, error in errors.items()]
@@ -149,6 +204,18 @@ def test_markdown_holds_our_tables_next_to_the_papers(results: Results, tmp_path
     assert "| Voxelwise linear | 9.0000 (4.8990)\\*† |" in text
     assert "| Refiner (Proposed) | 0.0083 (0.0037) | 30.044 (1.095) |" in text
     assert "simulated subjects (a phantom)" in text
+    order = "- MSE, best first: Refiner (Proposed) < 3D U-Net; the same order as in the paper."
+    assert order in text
+
+
+def test_markdown_says_where_the_order_differs_from_the_papers_and_takes_notes(
+    results: Results, tmp_path: Path
+) -> None:
+    turned = {"refiner": "unet", "unet": "refiner"}
+    swapped = Results(tuple(replace(row, method=turned.get(row.method, row.method)) for row in results.rows))
+    text = write_markdown(tmp_path / "results.md", swapped, "## What it shows\nThe U-Net wins.\n").read_text()
+    assert "3D U-Net < Refiner (Proposed); in the paper Refiner (Proposed) < 3D U-Net." in text
+    assert text.index("The U-Net wins.") < text.index("## Table 1.")
 
 
 def test_results_are_read_as_they_were_written(results: Results, tmp_path: Path) -> None:

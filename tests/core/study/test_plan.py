@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,8 @@ from napari_myelin.core.errors import UsageError
 from napari_myelin.core.options_file import preset
 from napari_myelin.core.study.methods import known_methods, method_options
 from napari_myelin.core.study.options import Study, StudyOptions, check_same_study, read_study
-from napari_myelin.core.study.parts import Plan, open_plan, slurm_script
+from napari_myelin.core.study.parts import Plan, open_plan
+from napari_myelin.core.study.slurm import slurm_script
 
 ALL = "MTR+FA+RD+AD"
 
@@ -52,6 +57,25 @@ def test_stages_of_one_cascade_share_a_run_and_every_other_method_has_its_own(pl
     assert len(plan.parts) == 7 * 2 + 2 * 2 + 2
 
 
+def test_the_main_tables_come_before_the_other_inputs(plan: Plan) -> None:
+    names = [part.name for part in plan.parts]
+    assert names[:2] == [f"linear_{ALL}_fold1", f"linear_{ALL}_fold2"]
+    assert names[-6:-4] == ["noise-free", f"ceiling_{ALL}"]
+    assert all("_MTR_" in name or "_MTR+RD_" in name for name in names[-4:])
+
+
+def test_a_phantom_has_a_ceiling_of_200_patients_unless_it_does_not_say_how_it_was_simulated(
+    phantom_cohort: Cohort, tmp_path: Path
+) -> None:
+    study = Study(preset("demo"), StudyOptions(folds=2))
+    assert study.study.ceiling_patients == 200
+    assert f"ceiling_{ALL}" in {part.name for part in open_plan(phantom_cohort, study, tmp_path / "one").parts}
+    moved = replace(phantom_cohort, root=tmp_path / "moved.tsv")
+    other = open_plan(moved, study, tmp_path / "two")
+    assert not any(part.kind == "ceiling" for part in other.parts)
+    assert any("no practical ceiling: the cohort does not say" in note for note in other.notes)
+
+
 def test_subset_words_of_one_kind_are_alternatives_and_of_two_kinds_narrow(plan: Plan) -> None:
     def names(*words: str) -> list[str]:
         return [part.name for part in plan.chosen(words)]
@@ -60,6 +84,8 @@ def test_subset_words_of_one_kind_are_alternatives_and_of_two_kinds_narrow(plan:
     assert names("MTR+RD") == ["cascade_MTR+RD_fold1", "cascade_MTR+RD_fold2"]
     assert names("noise-free") == ["noise-free"]
     assert len(names()) == len(plan.parts)
+    with pytest.raises(UsageError, match=r"no part of this study is unet and MTR\+RD"):
+        plan.chosen(["unet", "MTR+RD"])
     with pytest.raises(UsageError, match=r'"unett" is no method, inputs, fold or part .*did you mean "unet"'):
         plan.chosen(["unett"])
 
@@ -84,12 +110,46 @@ def test_going_on_with_other_options_is_refused_but_where_it_runs_may_change() -
     check_same_study(old, Study(old.options.model_copy(update={"runtime": runtime})))
 
 
-def test_slurm_script_has_a_task_for_each_part(plan: Plan) -> None:
-    chosen = plan.chosen(["unet"])
-    script = slurm_script(plan, chosen)
-    assert "#SBATCH --array=0-1\n" in script
-    assert f"parts=(unet_{ALL}_fold1 unet_{ALL}_fold2)\n" in script
-    assert '--subset "${parts[$SLURM_ARRAY_TASK_ID]}"' in script
+def test_jobs_name_absolute_paths_so_that_they_run_from_anywhere(
+    phantom_cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = open_plan(phantom_cohort, Study(preset("demo"), StudyOptions(folds=2)), Path("out"))
+    words = shlex.split(plan.command(next(part for part in plan.parts if part.name == f"unet_{ALL}_fold1")))
+    assert words[:2] == ["napari-myelin-train", "fit"]
+    assert words[2] == str(tmp_path / "out" / "cohorts" / "fold1_training.tsv")
+    assert words[-1] == str(tmp_path / "out" / "parts" / f"unet_{ALL}_fold1" / "run")
+
+
+SRUN = """#!/bin/sh
+for word in "$@"; do printf '%s\\n' "$word"; done > "$ASKED/$SLURM_ARRAY_TASK_ID"
+"""
+
+
+def test_every_task_of_the_slurm_script_does_its_own_part(phantom_cohort: Cohort, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "srun").write_text(SRUN)
+    (tmp_path / "bin" / "srun").chmod(0o755)
+    out = tmp_path / "with a space"
+    plan = open_plan(phantom_cohort, Study(preset("demo"), StudyOptions(folds=2)), out)
+    chosen = plan.chosen(["unet", "linear"])
+    script = tmp_path / "study.sbatch"
+    script.write_text(slurm_script(plan, chosen))
+    assert "#SBATCH --array=0-3\n" in script.read_text()
+    assert "#SBATCH --gpus-per-node=1\n" in script.read_text()
+    for task in range(4):
+        environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "ASKED": str(tmp_path)}
+        subprocess.run(["bash", script], env={**environment, "SLURM_ARRAY_TASK_ID": str(task)}, check=True, cwd="/")
+        words = (tmp_path / str(task)).read_text().splitlines()
+        assert words[:5] == ["napari-myelin-train", "study", str(phantom_cohort.root), "--out", str(out)]
+        assert words[5:] == ["--parts-only", "--subset", chosen[task].name]
+
+
+def test_a_study_on_the_cpu_asks_for_no_gpu(phantom_cohort: Cohort, tmp_path: Path) -> None:
+    options = preset("demo")
+    options = options.model_copy(update={"runtime": options.runtime.model_copy(update={"device": "cpu"})})
+    plan = open_plan(phantom_cohort, Study(options, StudyOptions(folds=2)), tmp_path / "out")
+    assert "gpu" not in slurm_script(plan, plan.parts)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +157,7 @@ def test_slurm_script_has_a_task_for_each_part(plan: Plan) -> None:
     [
         ("[study]\nfold = 2\n", 'unknown key "study.fold" (did you mean "folds"?)'),
         ('[study]\nmethods = ["unett"]\n', 'there is no method "unett" (did you mean "unet"?)'),
+        ('[study]\nreference = "refinr"\n', 'there is no method "refinr" (did you mean "refiner"?)'),
         ("[study]\nfolds = 1\n", "folds must be greater than or equal to 2, got 1"),
         ("[methods.nobody.training]\nepochs = 3\n", 'there is no method "nobody"'),
         ("[study\n", "is not TOML"),

@@ -17,6 +17,7 @@ from runs import assert_same_weights, weights
 from napari_myelin.core.data.cohort import Cohort, open_cohort
 from napari_myelin.core.data.volume import read_volume
 from napari_myelin.core.evaluation.results import read_results
+from napari_myelin.core.events import Epoch, read_events
 from napari_myelin.core.inference.model import load_model, read_card
 from napari_myelin.core.options_file import read_options
 from napari_myelin.core.study.folds import open_folds
@@ -99,6 +100,20 @@ def test_the_first_stages_of_a_shared_run_are_what_a_shorter_run_trains(finished
         pass
     shared = stages(load_model(finished_study / "parts" / part / "run" / "model.safetensors"), 1)
     assert_same_weights(shared.network.state_dict(), weights(tmp_path / "run"))
+
+
+def test_the_time_of_every_methods_training_is_known(finished_study: Path) -> None:
+    facts = read_results(finished_study / "results.tsv").facts
+    part = f"cascade_{ALL}_fold1"
+    events = read_events(finished_study / "parts" / part / "run" / "events.jsonl")
+    ends = {event.stage: event.seconds for event in events if isinstance(event, Epoch)}
+    about = facts["training"][part]
+    assert about["seconds"] == {name: pytest.approx(ends[name], abs=0.06) for name in ("sketcher", "refiner")}
+    assert about["device"] == "cpu (1 thread)"
+    assert facts["training"][f"ceiling_{ALL}"]["seconds"]["ceiling"] > 0
+    assert facts["simulation"].endswith("--patients 3 --controls 2 --shape 32 40 32 --spacing 4.88 --seed 3")
+    assert facts["seeds"] == {"phantom": 3, "folds": 0, "training": 0}
+    assert "| Refiner (Proposed) | MTR+DTI | 2 |" in (finished_study.parent / "results.md").read_text()
 
 
 def test_the_page_and_the_markdown_are_there(finished_study: Path) -> None:
