@@ -4,36 +4,54 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtWidgets import QDialog, QLabel, QMainWindow, QMessageBox, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QDialog,
+    QLabel,
+    QMainWindow,
+    QMessageBox,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_myelin.core.events import Failed
 from napari_myelin.widgets.jobs import Job, running_jobs
 
 # work that somebody waits for; anything else that runs (reading, looking) ends without a question
-ASKED = {"training": "Training", "prediction": "Prediction", "evaluation": "Evaluation"}
+ASKED = {
+    "training": "Training",
+    "prediction": "Prediction",
+    "predicting": "Prediction of the cohort",
+    "evaluating": "Evaluation",
+}
 PATIENCE = 10.0  # s after which closing at once is offered
 
 
 class CloseGuard(QObject):
-    """Holds a main window open until its jobs have stopped.
+    """Holds a main window open until the jobs of its viewer have stopped, or those of every viewer where napari quits.
 
     Parameters
     ----------
     window
         napari's main window.
+    session
+        Of its viewer; None as long as it has no panel of ours.
     """
 
-    def __init__(self, window: QMainWindow) -> None:
+    def __init__(self, window: QMainWindow, session: Any = None) -> None:
         super().__init__(window)
-        self.window = window
+        self.window, self.session = window, session
         self._busy = False
         window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Take a wish to close that has to wait."""
-        if event.type() != QEvent.Type.Close or watched is not self.window or not running_jobs():
+        if event.type() != QEvent.Type.Close or watched is not self.window or not self._jobs():
             return False
         if self._busy:  # asked once already
             event.ignore()
@@ -45,13 +63,25 @@ class CloseGuard(QObject):
             self._busy = False
         if not may_close:
             event.ignore()
+            if self._quits:  # else the next time that this window is closed would quit, too
+                self.window._quit_app = False
         return not may_close
 
+    @property
+    def _quits(self) -> bool:
+        """Whether napari closes this window because it quits, all windows with it; it says so nowhere else."""
+        return bool(getattr(self.window, "_quit_app", False))
+
+    def _jobs(self) -> list[Job]:
+        if self._quits:
+            return running_jobs()
+        return [] if self.session is None else running_jobs(self.session)
+
     def _stop(self) -> bool:
-        asked = [job for job in running_jobs() if job.name in ASKED]
+        asked = [job for job in self._jobs() if job.name in ASKED]
         if asked and not ask_to_close(self.window, asked):
             return False
-        jobs = running_jobs()
+        jobs = self._jobs()
         for job in jobs:
             job.stop()
         if jobs:
@@ -59,23 +89,42 @@ class CloseGuard(QObject):
         return True
 
 
-def guard(widget: QWidget) -> None:
-    """See to it that the main window that a panel is in closes only when its jobs have stopped."""
-    parent = widget.parentWidget()
-    while parent is not None and not isinstance(parent, QMainWindow):
-        parent = parent.parentWidget()
-    if parent is not None and parent.findChild(CloseGuard) is None:
-        CloseGuard(parent)
+def guard(widget: QWidget, session: Any) -> None:
+    """See to it that the main window that a panel is in closes only when its jobs have stopped, and quits only so.
+
+    Parameters
+    ----------
+    widget
+        The panel.
+    session
+        Of its viewer.
+    """
+    window = widget.parentWidget()
+    while window is not None and not isinstance(window, QMainWindow):
+        window = window.parentWidget()
+    if window is None:
+        return
+    _guard_of(window).session = session
+    for other in QApplication.topLevelWidgets():  # quitting is possible from a window without a panel, too
+        if isinstance(other, type(window)):
+            _guard_of(other)
+
+
+def _guard_of(window: QMainWindow) -> CloseGuard:
+    return window.findChild(CloseGuard) or CloseGuard(window)
 
 
 def ask_to_close(window: QWidget, jobs: Sequence[Job]) -> bool:
     """Ask whether what runs is stopped; return whether the window may close then."""
-    names = " and ".join(ASKED[name] for name in dict.fromkeys(job.name for job in jobs))
+    running = [ASKED[name] for name in dict.fromkeys(job.name for job in jobs)]
     training = any(job.name == "training" for job in jobs)
-    box = QMessageBox(QMessageBox.Icon.Question, "Close", f"{names} is running.", parent=window)
-    box.setInformativeText(
-        "Stop and save, then close? It can be resumed from its run folder." if training else "Stop, then close?"
-    )
+    said = f"{' and '.join(running)} {'is' if len(running) == 1 else 'are'} running."
+    box = QMessageBox(QMessageBox.Icon.Question, "Close", said, parent=window)
+    box.setWindowModality(Qt.WindowModality.WindowModal)  # another window goes on
+    more = "Stop and save, then close? It can be resumed from its run folder." if training else "Stop, then close?"
+    if any(job.session.mask_work.unsaved for job in jobs):
+        more += " Strokes of the lesion mask that are not saved are kept, and offered at the next start."
+    box.setInformativeText(more)
     stop = box.addButton("Stop and close", QMessageBox.ButtonRole.AcceptRole)
     go_on = box.addButton("Go on training" if training else "Go on", QMessageBox.ButtonRole.RejectRole)
     box.setDefaultButton(go_on)
@@ -100,6 +149,7 @@ class Stopping(QDialog):
             window, Qt.WindowType.Dialog | Qt.WindowType.CustomizeWindowHint | Qt.WindowType.WindowTitleHint
         )
         self.setWindowTitle("Closing")
+        self.setWindowModality(Qt.WindowModality.WindowModal)  # another window goes on
         self.jobs = list(jobs)
         self.failure = ""
         self.label = QLabel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtWidgets import QComboBox
 
 from napari_myelin.core.events import StopRequest
 from napari_myelin.core.options import RuntimeOptions
@@ -18,20 +18,20 @@ class DeviceBox(QComboBox):
 
     Parameters
     ----------
-    parent
-        As for any widget.
+    session
+        Of the viewer.
     each_gpu
         Whether the GPUs are listed one by one; else one entry a kind.
     """
 
-    def __init__(self, parent: QWidget | None = None, *, each_gpu: bool = True) -> None:
-        super().__init__(parent)
+    def __init__(self, session: Any, *, each_gpu: bool = True) -> None:
+        super().__init__()
         self.each_gpu = each_gpu
         self.setToolTip(str(RuntimeOptions.model_fields["device"].description))
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.addItem("looking for devices...", "cpu")
         self.setEnabled(False)
-        self.job = Job("devices", _devices).start(self._fill)
+        self.job = Job("devices", _devices, session).start(self._fill)
 
     @property
     def device(self) -> str:

@@ -44,15 +44,17 @@ class Job(QObject):
         What it does, for whoever asks what is running: ``training``, ``prediction``.
     work
         Called in the thread with the job's stop request; returns the generator (or any iterable) to run.
+    session
+        Of the viewer that it is for: closing that window stops it, closing another one does not.
     """
 
     yielded = Signal(object)
     failed = Signal(object)
     finished = Signal()
 
-    def __init__(self, name: str, work: Work) -> None:
+    def __init__(self, name: str, work: Work, session: Any) -> None:
         super().__init__()
-        self.name, self.stopping = name, StopRequest()
+        self.name, self.session, self.stopping = name, session, StopRequest()
         self._work = work
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"napari-myelin {name}", daemon=True)
@@ -135,6 +137,7 @@ def failure(error: BaseException) -> Failed:
     return Failed(f"{type(error).__name__}: {error}", "this is a bug of napari-myelin: please report it", trace)
 
 
-def running_jobs() -> list[Job]:
-    """Return the jobs whose work is under way, in any viewer."""
-    return sorted(_running, key=lambda job: job.name)
+def running_jobs(session: Any = None) -> list[Job]:
+    """Return the jobs whose work is under way: those of a viewer's session, or without one those of all."""
+    jobs = (job for job in _running if session is None or job.session is session)
+    return sorted(jobs, key=lambda job: job.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
@@ -16,7 +17,7 @@ from napari_myelin.widgets.maps import ShownMap, load_maps, shown_map
 
 
 class Loader(QObject):
-    """Reads files for one viewer.
+    """Reads files for one viewer; its ``session`` is that viewer's.
 
     Signals, on the main thread: ``took`` with each `ShownMap` or `Skipped`; ``failed`` with a `Failed`; ``done`` when
     nothing is being read any more.
@@ -26,8 +27,9 @@ class Loader(QObject):
     failed = Signal(object)
     done = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, session: Any) -> None:
         super().__init__()
+        self.session = session
         self._jobs: list[Job] = []
 
     @property
@@ -37,7 +39,7 @@ class Loader(QObject):
 
     def maps(self, subject: Subject, frame: Frame, roles: Sequence[str], resample: bool) -> None:
         """Read maps of a subject, as `load_maps`."""
-        self._start(Job("reading", lambda stop: load_maps(subject, frame, roles, resample, stop)))
+        self._start(Job("reading", lambda stop: load_maps(subject, frame, roles, resample, stop), self.session))
 
     def image(self, frame: Frame, role: str, path: Path) -> None:
         """Read a file that is shown beside the subject, wherever it lies."""
@@ -45,7 +47,7 @@ class Loader(QObject):
         def work(stop: StopRequest) -> Iterator[ShownMap]:
             yield shown_map(frame, role, read_volume(path))
 
-        self._start(Job("reading", work))
+        self._start(Job("reading", work, self.session))
 
     def forget(self) -> None:
         """Stop reading; nothing more is said of what was under way."""

@@ -48,7 +48,7 @@ def open_later(session: Session, path: Path, keys: Sequence[str] = (), show: str
         except MyelinError as error:
             session.tell(str(error), problem=True)
 
-    return Job("opening", work).start(take, session.fail)
+    return Job("opening", work, session).start(take, session.fail)
 
 
 def open_file(session: Session, path: Path) -> None:

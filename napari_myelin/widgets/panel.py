@@ -80,7 +80,7 @@ class Panel(QWidget):
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """See to it that the panel has room, and that the window does not close upon running work."""
         super().showEvent(event)
-        guard(self)
+        guard(self, self.session)
         self._placing.start()
 
     @property

@@ -81,7 +81,7 @@ class Session(QObject):
         self.may_leave: list[Callable[[], bool]] = []
         self.resampled: dict[str, str] = {}
         self.letters = Letters(viewer)
-        self.loader = Loader()
+        self.loader = Loader(self)
         self.loader.took.connect(self._take)
         self.loader.failed.connect(self.fail)
         self.loader.done.connect(self._all_read)

@@ -38,7 +38,7 @@ class Heard:
 
 
 def run(qtbot: Any, work: Any) -> Heard:
-    job = Job("test", work)
+    job = Job("test", work, None)
     heard = Heard(job)
     with qtbot.waitSignal(job.finished, timeout=10_000):
         job.start()
@@ -96,7 +96,7 @@ def test_stop_is_a_request_that_the_work_reads_so_that_its_ending_runs(qtbot: An
             saved.append(step)
         yield -1  # what follows the loop runs as well
 
-    job = Job("test", work)
+    job = Job("test", work, None)
     heard = Heard(job)
     job.yielded.connect(lambda event: job.stop() if event == 5 else None)
     with qtbot.waitSignal(job.finished, timeout=10_000):
@@ -152,7 +152,7 @@ def test_a_burst_of_events_does_not_hold_the_window(qtbot: Any) -> None:
     window = QTimer()
     window.timeout.connect(take_a_turn)
     window.start(0)
-    job = Job("test", work)
+    job = Job("test", work, None)
     heard = Heard(job)
     job.yielded.connect(draw)  # 0.4 s of work for the main thread, all told
     with Heartbeat() as heart, qtbot.waitSignal(job.finished, timeout=30_000):
@@ -161,3 +161,19 @@ def test_a_burst_of_events_does_not_hold_the_window(qtbot: Any) -> None:
     heart.tell("2000 events")
     assert [event for kind, event in heard.events if kind == "yielded"] == list(range(2000))
     assert max(drawn.values()) * 0.0002 < 0.1  # s of our work between two turns of the window
+
+
+def test_the_jobs_of_one_window_are_told_from_those_of_another(qtbot: Any) -> None:
+    def work(stop: StopRequest) -> Iterator[int]:
+        while not stop:
+            time.sleep(0.001)
+        yield 1
+
+    here, there = object(), object()
+    jobs = [Job("b", work, here).start(), Job("a", work, here).start(), Job("c", work, there).start()]
+    assert [job.name for job in running_jobs(here)] == ["a", "b"]
+    assert [job.name for job in running_jobs(there)] == ["c"]
+    assert [job.name for job in running_jobs()] == ["a", "b", "c"]
+    for job in jobs:
+        job.stop()
+    qtbot.waitUntil(lambda: not running_jobs(), timeout=10_000)

@@ -182,3 +182,22 @@ def test_a_failure_of_a_watched_run_is_said_once_and_not_again_once_it_was_resum
     assert run.sentence() == "Finished in 1 min 01 s."
     run.leave()
     until(qtbot, lambda: not run.running)
+
+
+def test_a_watched_run_that_cannot_be_asked_to_stop_is_a_sentence(
+    viewer: Any, qtbot: Any, tmp_path: Path, notified: list[str]
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write(folder, STARTED, step(1, 1))
+    run = Run(session_of(viewer), folder)
+    run.watch()
+    until(qtbot, lambda: run.course.step == 1)
+    run.folder = tmp_path / "away"  # as a network drive that went away between two looks
+    run.stop()
+    assert notified == [run.sentence()]
+    assert run.sentence().startswith(f"cannot ask the run in {tmp_path / 'away'} to stop: ")
+    assert run.sentence().endswith("; stop its process itself")
+    assert not run.stopping
+    run.leave()
+    until(qtbot, lambda: not run.running)

@@ -29,6 +29,8 @@ class CohortPrediction(QWidget):
 
     Parameters
     ----------
+    session
+        Of the viewer.
     memory
         Keeps the form.
     """
@@ -36,10 +38,10 @@ class CohortPrediction(QWidget):
     changed = Signal()
     failed = Signal(object)
 
-    def __init__(self, memory: dict[str, Any]) -> None:
+    def __init__(self, session: Any, memory: dict[str, Any]) -> None:
         super().__init__()
         self.memory = memory
-        self.model, self.device = ModelChoice(), DeviceBox(each_gpu=False)
+        self.model, self.device = ModelChoice(session), DeviceBox(session, each_gpu=False)
         self.editors = {name: editor_of(PredictionOptions.model_fields[name]) for name in SHOWN}
         self.button = QPushButton("Predict cohort...")
         for name, editor in self.editors.items():

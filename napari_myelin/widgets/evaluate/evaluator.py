@@ -67,7 +67,7 @@ class Evaluator(QObject):
         self.progress, self._began, self._well = None, time.monotonic(), True
         if name != "page":
             self.skipped = []
-        self.job = Job(name, work).start(self._take, self._fail, self._end)
+        self.job = Job(name, work, self.session).start(self._take, self._fail, self._end)
         self.changed.emit()
 
     def cancel(self) -> None:

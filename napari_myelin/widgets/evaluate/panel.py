@@ -63,7 +63,7 @@ class EvaluatePanel(Panel):
         rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         rows.addRow("Predictions", head)
         self.column.addLayout(rows)
-        self.prediction = CohortPrediction(self.memory)
+        self.prediction = CohortPrediction(self.session, self.memory)
         self.section = Section("No predictions yet? Predict the cohort", self.prediction)
         self.column.addWidget(self.section)
         self.evaluate_button, self.cancel_button = QPushButton("Evaluate"), QPushButton("Cancel")

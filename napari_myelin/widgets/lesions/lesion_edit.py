@@ -39,7 +39,7 @@ def merge(panel: LesionsPanel) -> None:
             f"Lesions {_listed(numbers)} are one now: {filled} between them were filled. Undo takes it back.", "good"
         )
 
-    Job("joining lesions", work).start(take, panel.fail)
+    Job("joining lesions", work, panel.session).start(take, panel.fail)
 
 
 def delete(panel: LesionsPanel) -> None:

@@ -122,7 +122,7 @@ class LesionList(QTableWidget):
             parts = components(mask.array)
             yield parts, component_table(self._dvr(source, frame), parts, source.threshold), source
 
-        self._job = Job("lesion table", work).start(self._take, self.work.failed, self._done)
+        self._job = Job("lesion table", work, self.session).start(self._take, self.work.failed, self._done)
 
     def _take(self, filling: Filling) -> None:
         self._fill(*filling)

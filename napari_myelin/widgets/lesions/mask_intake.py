@@ -39,7 +39,7 @@ def import_file(panel: LesionsPanel, path: Path) -> None:
         answers = {"Resample": lambda: _take(panel, imported), "Cancel": lambda: None}
         panel.offer.make(" ".join([text, *_sentences(imported.notes)]), answers)
 
-    Job("reading a mask", read).start(offer, panel.fail)
+    Job("reading a mask", read, panel.session).start(offer, panel.fail)
 
 
 def _take(panel: LesionsPanel, imported: Imported) -> None:

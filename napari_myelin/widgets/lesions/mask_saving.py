@@ -58,7 +58,7 @@ def _start(work: MaskWork, place: Path, keep: bool) -> Job | None:
         save_mask(place, mask, subject, backup=keep)
         yield place
 
-    return Job("saving a mask", write).start(lambda path: work.took(path, mask, subject), work.failed)
+    return Job("saving a mask", write, work.session).start(lambda path: work.took(path, mask, subject), work.failed)
 
 
 def may_leave(work: MaskWork) -> bool:

@@ -57,7 +57,7 @@ class Recovery(QObject):
                         f"An unsaved lesion mask of {subject.key} was found: see the Lesions panel.", problem=True
                     )
 
-        Job("looking for unsaved masks", read).start(take)
+        Job("looking for unsaved masks", read, session).start(take)
 
     def add(self, found: Found) -> None:
         """Offer a mask that was left behind just now."""

@@ -23,6 +23,11 @@ class ModelChoice(QWidget):
     Signals: ``changed``, when another model was chosen, and when its card was read or could not be; ``failed`` with a
     `Failed`.
 
+    Parameters
+    ----------
+    session
+        Of the viewer.
+
     Attributes
     ----------
     path
@@ -34,8 +39,9 @@ class ModelChoice(QWidget):
     changed = Signal()
     failed = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, session: Any) -> None:
+        super().__init__()
+        self.session = session
         self.path: Path | None = None
         self.card: Any = None
         self._job: Job | None = None
@@ -68,7 +74,7 @@ class ModelChoice(QWidget):
         if self._job is not None:
             self._job.yielded.disconnect(self._take)
             self._job.failed.disconnect(self._fail)
-        self._job = Job("model card", lambda stop: _card(path)).start(self._take, self._fail)
+        self._job = Job("model card", lambda stop: _card(path), self.session).start(self._take, self._fail)
         self.changed.emit()
 
     def _ask(self) -> None:

@@ -49,9 +49,9 @@ class PredictPanel(Panel):
         self._show_progress()
 
     def _make(self) -> None:
-        self.model = ModelChoice()
+        self.model = ModelChoice(self.session)
         self.suitability = SuitabilityLine(self.session)
-        self.device = DeviceBox()
+        self.device = DeviceBox(self.session)
         self.threshold = ThresholdRow()
         self.editors = {name: editor_of(PredictionOptions.model_fields[name]) for name in SHOWN}
         rows = option_rows(self.device, self.editors)

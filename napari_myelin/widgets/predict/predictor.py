@@ -89,9 +89,8 @@ class Predictor(QObject):
         self.notes = []
         self.progress = None
         self._began = self._first = time.monotonic()
-        self.job = Job("prediction", lambda stop: predicting(request, stop)).start(
-            self._take, self._predict_failed, self._end
-        )
+        job = Job("prediction", lambda stop: predicting(request, stop), self.session)
+        self.job = job.start(self._take, self._predict_failed, self._end)
         self.changed.emit()
 
     def cancel(self) -> None:
@@ -112,7 +111,7 @@ class Predictor(QObject):
 
     def write(self, work: Work) -> None:
         """Run work that writes files; what it wrote, or why it could not, is said like a prediction's end."""
-        self._writing = Job("saving", work).start(self._wrote, self._fail, self._written)
+        self._writing = Job("saving", work, self.session).start(self._wrote, self._fail, self._written)
         self.changed.emit()
 
     @property

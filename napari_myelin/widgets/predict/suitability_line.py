@@ -54,9 +54,8 @@ class SuitabilityLine(QLabel):
         if self._asked:
             resample, cohort = self.session.resample, self.session.cohort
             phantom = cohort is not None and cohort.phantom
-            self._job = Job("checking", lambda stop: _flags(stop, card, subject, resample, phantom)).start(
-                self._take, self._fail
-            )
+            job = Job("checking", lambda stop: _flags(stop, card, subject, resample, phantom), self.session)
+            self._job = job.start(self._take, self._fail)
         self._show()
 
     def _take(self, flags: list[Any]) -> None:

@@ -80,7 +80,7 @@ class Inspector(QObject):
                 yield check_subject(subject, usual)
 
         if wanted:
-            self._job = Job("checking", work).start(self._take_report, self.failed, self._finish)
+            self._job = Job("checking", work, self.session).start(self._take_report, self.failed, self._finish)
 
     def stop(self) -> None:
         """Stop after the subject that is being read."""
@@ -104,7 +104,7 @@ class Inspector(QObject):
             for subject in new:
                 yield subject, header_problems(subject)
 
-        Job("checking", work).start(self._take_headers, self.failed)
+        Job("checking", work, self.session).start(self._take_headers, self.failed)
 
     def _take_headers(self, event: tuple[Subject, dict[str, str]]) -> None:
         subject, problems = event

@@ -32,8 +32,9 @@ class Outlook(QObject):
 
     known = Signal()
 
-    def __init__(self, parent: QObject) -> None:
+    def __init__(self, session: Any, parent: QObject) -> None:
         super().__init__(parent)
+        self.session = session
         self.forecast: Any = None
         self.problem = ""
         self._grids: dict[Any, Any] = {}
@@ -82,7 +83,7 @@ class Outlook(QObject):
                 self.forecast, self.problem = None, in_panel_words(failed.cause)
                 self.known.emit()
 
-        self._job = Job("forecast", work).start(answered, refused)
+        self._job = Job("forecast", work, self.session).start(answered, refused)
 
     def subjects(self) -> str:
         """Return who trains and who is left out, in words."""

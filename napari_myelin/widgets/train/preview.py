@@ -70,7 +70,8 @@ class Previews:
             self._again = True
             return
         self._again, self.problem = False, ""
-        self._job = Job("preview", lambda stop: read_preview(path)).start(self._put, self._failed, self._read)
+        job = Job("preview", lambda stop: read_preview(path), self.session)
+        self._job = job.start(self._put, self._failed, self._read)
 
     def show(self, shown: bool) -> None:
         """Switch all of them on, as they last were, or off."""

@@ -45,7 +45,7 @@ class Run(QObject):
 
     def __init__(self, session: Any, folder: Path) -> None:
         super().__init__()
-        self.folder, self.course = folder, Course()
+        self.session, self.folder, self.course = session, folder, Course()
         self.previews = Previews(session, shown=session.subject is None)
         self.watched = self.pausing = self.asked = False
         self.cohort: Cohort | None = None
@@ -100,7 +100,7 @@ class Run(QObject):
                 ask_to_stop(self.folder)
                 self.asked = True
             except MyelinError as error:
-                self._say_problem(str(error))
+                self._say_problem(Failed(str(error), ""))
         elif self.job is not None:
             self.job.stop()
             self.asked = True
@@ -165,7 +165,7 @@ class Run(QObject):
 
     def _start(self, name: str, work: Work) -> None:
         self.problem, self.asked = "", False
-        self.job = Job(name, work).start(self._hear, self._fail, self._over)
+        self.job = Job(name, work, self.session).start(self._hear, self._fail, self._over)
         self.changed.emit()
 
     def _hear(self, heard: Event | Heard | Silent | TrainingSummary) -> None:

@@ -37,7 +37,7 @@ class TrainingSetup(QWidget):
     def __init__(self, session: Any, memory: dict[str, Any]) -> None:
         super().__init__()
         self.session, self.memory = session, memory
-        self.outlook = Outlook(self)
+        self.outlook = Outlook(session, self)
         self.cohort = _line()
         self.preset = QComboBox()
         self.preset.addItems(preset_names())
