@@ -115,7 +115,7 @@ def shares(results: Results, rows: Sequence[Trained]) -> StudyFigure | None:
     if not true:
         return None
     keys = sorted(true, key=lambda key: true[key])
-    figure = Figure(figsize=(max(4.0, 0.36 * len(keys) + 1.6), 3.0), layout="constrained")
+    figure = Figure(figsize=(max(4.0, 0.36 * len(keys) + 1.6), 3.5), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(keys))
     axes.bar(places - 0.2, [100 * true[key] for key in keys], 0.4, color=BLUE, label="measured")
@@ -145,7 +145,10 @@ def scatter(results: Results) -> StudyFigure | None:
     figure = Figure(figsize=(7.2, 3.7), layout="constrained")
     r_lesions, lesion_count, r_patients, patient_count = correlations(results, row)
     patients = list(results.pairs(*row, "lesion").values())
-    titles = (f"lesions, r = {r_lesions:.2f} ({lesion_count})", f"patients, r = {r_patients:.2f} ({patient_count})")
+    titles = (
+        f"lesions, r = {r_lesions:.2f} (n = {lesion_count})",
+        f"patients, r = {r_patients:.2f} (n = {patient_count})",
+    )
     for axes, pairs, title in zip(figure.subplots(1, 2), (lesions, patients), titles, strict=True):
         array = np.array(pairs)
         low, high = float(array.min()) - 0.03, float(array.max()) + 0.03

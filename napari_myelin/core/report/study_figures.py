@@ -43,7 +43,7 @@ def _iterations(results: Results) -> StudyFigure | None:
     if len(there) < 2:
         return None
     steps = [ITERATIONS.index(name) for name in there]
-    figure = Figure(figsize=(7.2, 3.0), layout="constrained")
+    figure = Figure(figsize=(7.2, 3.3), layout="constrained")
     left, right = figure.subplots(1, 2)
     _line(left, steps, [list(results.of(name, main, "image", "mse").values()) for name in there], BLUE, "o", "MSE", 0)
     left.set_title("A. MSE, DVR²")
@@ -53,7 +53,7 @@ def _iterations(results: Results) -> StudyFigure | None:
             colour, marker = (BLUE, ORANGE, GREEN)[number], "os^"[number]
             _line(right, steps, values, colour, marker, title, 0.06 * (number - 1))
     right.set_title("B. Discrepancy of mean DVR")
-    right.legend(frameon=False, fontsize=8)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False, fontsize=8)
     for axes in (left, right):
         axes.set_xticks(steps)
         axes.set_ylim(bottom=0)

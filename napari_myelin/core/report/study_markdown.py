@@ -101,8 +101,8 @@ def _orders(table: Table, header: tuple[str, ...], rows: Sequence[tuple[str, ...
             continue
         sign = -1 if title == "PSNR" else 1
         there, here = (sorted(names, key=lambda name: sign * numbers[name]) for numbers in (theirs, ours))
-        told = "the same order as in the paper" if here == there else f"in the paper {' < '.join(there)}"
-        yield f"- {title}, best first: {' < '.join(here)}; {told}."
+        told = "the same order as in the paper" if here == there else f"in the paper {', '.join(there)}"
+        yield f"- {title}, best first: {', '.join(here)}; {told}."
 
 
 def _numbers(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], title: str) -> dict[str, float]:

@@ -35,12 +35,12 @@ from napari_myelin.core.study.work import example, fold_threshold, predictions
 
 ACROSS = 4  # pictures in a row
 SHOWN = 8  # patients in the figure of agreement
-# the paper's yellow, white, red and orange, their lightness far enough apart for any colour vision
+# the paper's yellow, white, red and orange, far enough apart (CIEDE2000 above 20) for any colour vision
 AGREEMENT = {
-    BOTH: ("#f0e442", "both"),
+    BOTH: ("#ecd000", "both"),
     NEITHER: ("#ffffff", "neither"),
     TRUE_ONLY: ("#8b0000", "measured only"),
-    PREDICTED_ONLY: ("#f08020", "predicted only"),
+    PREDICTED_ONLY: ("#d55e00", "predicted only"),
 }
 
 

@@ -95,6 +95,7 @@ def collect(plan: Plan, said: Mapping[str, Any]) -> Results:
 
 def _here(plan: Plan, todo: Sequence[Part], stop: StopRequest) -> Iterator[Event]:
     for part in todo:
+        yield Progress(f"part {part.name}", 1, 1)
         try:
             yield from do_part(plan, part, stop)
         except Exception as error:

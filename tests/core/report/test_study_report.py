@@ -204,7 +204,7 @@ def test_markdown_holds_our_tables_next_to_the_papers(results: Results, tmp_path
     assert "| Voxelwise linear | 9.0000 (4.8990)\\*† |" in text
     assert "| Refiner (Proposed) | 0.0083 (0.0037) | 30.044 (1.095) |" in text
     assert "simulated subjects (a phantom)" in text
-    order = "- MSE, best first: Refiner (Proposed) < 3D U-Net; the same order as in the paper."
+    order = "- MSE, best first: Refiner (Proposed), 3D U-Net; the same order as in the paper."
     assert order in text
 
 
@@ -214,7 +214,7 @@ def test_markdown_says_where_the_order_differs_from_the_papers_and_takes_notes(
     turned = {"refiner": "unet", "unet": "refiner"}
     swapped = Results(tuple(replace(row, method=turned.get(row.method, row.method)) for row in results.rows))
     text = write_markdown(tmp_path / "results.md", swapped, "## What it shows\nThe U-Net wins.\n").read_text()
-    assert "3D U-Net < Refiner (Proposed); in the paper Refiner (Proposed) < 3D U-Net." in text
+    assert "3D U-Net, Refiner (Proposed); in the paper Refiner (Proposed), 3D U-Net." in text
     assert text.index("The U-Net wins.") < text.index("## Table 1.")
 
 
