@@ -15,9 +15,14 @@ COMMANDS = {
     "predict": "predict DVR maps of a cohort's subjects with one model or several",
     "evaluate": "compare predictions with measured DVR maps",
     "study": "compare methods and inputs by cross-validation: the paper's tables and figures",
+    "prepare-mtr": "an MTR map from an image with and one without MT pulse",
+    "prepare-dti": "FA, MD, RD and AD maps from a diffusion-weighted series",
+    "prepare-dvr": "a DVR map from a dynamic PET",
     "demo": "all of it on a small phantom, ending in a page to read",
     "info": "print a model's card",
 }
+
+WIDTH = max(map(len, COMMANDS))
 
 HELP = """usage: napari-myelin-train [-h] [--version] COMMAND ...
 
@@ -42,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
-        print(HELP.format(commands="\n".join(f"  {name:<9} {text}" for name, text in COMMANDS.items())), end="")
+        print(HELP.format(commands="\n".join(f"  {name:<{WIDTH}} {text}" for name, text in COMMANDS.items())), end="")
         return 0 if words else 2
     if words[0] == "--version":
         from napari_myelin import __version__
@@ -61,7 +66,7 @@ def _run(command: str, words: list[str]) -> int:
     from napari_myelin.core.errors import MyelinError
 
     try:
-        module = importlib.import_module(f"training_cli.{command}")
+        module = importlib.import_module(f"training_cli.{command.replace('-', '_')}")
         code: int = module.run(words)
         return code
     except MyelinError as error:
