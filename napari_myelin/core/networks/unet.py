@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from napari_myelin.core.networks.convolution import Conv3d
+
 SLOPE = 0.2  # of every LeakyReLU
 LEVELS = 3  # times the volume is halved
 
@@ -27,7 +29,7 @@ class ConvBlock(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, norm: str, dropout: float, stride: int = 1) -> None:
         super().__init__(
-            nn.Conv3d(inputs, outputs, kernel_size=3, stride=stride, padding=1), *_after(outputs, norm, dropout)
+            Conv3d(inputs, outputs, kernel_size=3, stride=stride, padding=1), *_after(outputs, norm, dropout)
         )
 
 
@@ -91,7 +93,7 @@ class UNet(nn.Module):
         self.bottom = pair(widths[-2], widths[-1])
         self.ups = nn.ModuleList(Upsample(2 * w, w, norm, dropout) for w in reversed(widths[:-1]))
         self.decoders = nn.ModuleList(pair(2 * w, w) for w in reversed(widths[:-1]))
-        self.last = nn.Sequential(nn.Conv3d(maps, 1, kernel_size=3, padding=1))
+        self.last = nn.Sequential(Conv3d(maps, 1, kernel_size=3, padding=1))
         if output == "leaky_relu":
             self.last.append(nn.LeakyReLU(SLOPE))
 

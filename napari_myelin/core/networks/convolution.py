@@ -1,0 +1,33 @@
+"""Convolutions that a single small volume goes through fast on a processor."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# torch (2.11 to 2.13) asks oneDNN for a lone volume only where channels x I x J are more than this; a smaller one goes
+# through a path that takes up to thirteen times as long (benchmarks/convolution.py)
+SMALL = 20480
+
+
+class Conv3d(nn.Conv3d):
+    """`torch.nn.Conv3d`, the same function: a lone small volume is cut in two, because torch is slow on one.
+
+    The halves overlap by what the kernel needs, so that nothing changes at the cut. Only on a processor, and only
+    where it pays: a batch of one whose padding is zeros.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what `torch.nn.Conv3d` returns, within float error: (B, inputs, I, J, K) to (B, outputs, ...)."""
+        kernel, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
+        edge = (x.shape[2] + 2 * padding - kernel) // stride + 1
+        if x.device.type != "cpu" or x.shape[0] != 1 or x[0, :, :, :, 0].numel() > SMALL or kernel == 1 or edge % 2:
+            return super().forward(x)
+        padded = functional.pad(x, (0, 0, 0, 0, padding, padding))
+        length = stride * (edge // 2 - 1) + kernel
+        first, second = padded[:, :, :length], padded[:, :, stride * (edge // 2) :][:, :, :length]
+        halves = torch.cat([first, second]).contiguous(memory_format=torch.channels_last_3d)
+        around = (0, int(self.padding[1]), int(self.padding[2]))
+        out = functional.conv3d(halves, self.weight, self.bias, self.stride, around)
+        return out.reshape(2, self.out_channels, edge // 2, *out.shape[3:]).transpose(0, 1).flatten(1, 2)[None]
