@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from npe2 import PluginManager
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
+from napari_myelin.widgets.settings import PLUGIN
+
 _PLACED = "napari_myelin_placed"
+
+
+def open_panel(viewer: Any, name: str) -> None:
+    """Bring a panel to the front: the one that is there already, whoever opened it, else a new one.
+
+    Parameters
+    ----------
+    viewer
+        napari's.
+    name
+        As the manifest calls it: ``Subject``, ``Predict``.
+    """
+    manager = PluginManager.instance()
+    kind = manager.commands.get(f"{PLUGIN}.{name.lower()}")
+    for panel in viewer.window.dock_widgets.values():
+        if isinstance(panel, kind):
+            dock = _dock_of(panel)
+            if dock is not None:
+                dock.show()
+                dock.raise_()
+            return
+    # napari's menu knows a panel by this name: by any other it would open a second one
+    viewer.window.add_dock_widget(kind(viewer), name=f"{name} ({manager.get_manifest(PLUGIN).display_name})")
 
 
 def join_tabs(panel: QWidget) -> None:
@@ -22,6 +50,7 @@ def join_tabs(panel: QWidget) -> None:
     if dock is None or not isinstance(window, QMainWindow) or dock.property(_PLACED):
         return
     dock.setProperty(_PLACED, True)
+    dock.setWindowTitle(dock.windowTitle().split(" (")[0])  # what its tab says: with the plugin's name it would be cut
     area = window.dockWidgetArea(dock)
     others = [
         other

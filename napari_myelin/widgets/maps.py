@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,8 @@ from napari_myelin.widgets.styles import WITH_BAR, image_style, label_colours, l
 
 MARK = "napari_myelin"  # key of our metadata in a layer's
 # bottom to top; modalities come after the images to look at, masks last
-MASKS_UP = ("brain", "wm", "lesion")
+CHOSEN = "chosen-lesion"  # role of the line round the chosen lesions
+MASKS_UP = ("brain", "wm", "lesion", CHOSEN)
 LOOK_FIRST = ("flair", "t1w", "MTR", "dvr")
 FIRST, LAST = ("t1w", "t2w", "flair"), ("noisefree", "dvr", "brain", "wm", "lesion")
 
@@ -173,14 +175,28 @@ def find_layer(viewer: Any, role: str) -> Any:
 
 def remove_layers(viewer: Any, *, keep: tuple[str, ...] = ()) -> None:
     """Remove our layers, but for the roles in ``keep``."""
-    for layer in list(viewer.layers):
-        role = role_of(layer)
-        if role is not None and role not in keep:
+    take_away(viewer, [layer for layer in viewer.layers if role_of(layer) not in (None, *keep)])
+
+
+def take_away(viewer: Any, layers: Sequence[Any]) -> None:
+    """Remove several layers, and look through the garbage once afterwards.
+
+    napari does so at each of them, which takes as long as the process has objects: with torch loaded, longer than all
+    the rest. So what lives before is kept out of it until the last one is gone.
+    """
+    if not layers:
+        return
+    gc.freeze()
+    try:
+        for layer in layers:
             viewer.layers.remove(layer)
+    finally:
+        gc.unfreeze()
+    gc.collect()
 
 
 def raise_masks(viewer: Any) -> None:
-    """Bring the masks of the subject above its maps, the lesions to the top."""
+    """Bring the masks of the subject above its maps, the lesions and the line round the chosen ones to the top."""
     for role in MASKS_UP:
         layer = find_layer(viewer, role)
         if layer is not None and viewer.layers[-1] is not layer:

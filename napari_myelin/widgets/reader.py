@@ -75,11 +75,12 @@ def read_cohort(path: str | list[str], stack: bool = False) -> list[Any]:
     if viewer is None:
         cohort = open_cohort(folder)
         return subject_layers(cohort.select([show]).subjects[0] if show else cohort.subjects[0])
+    from napari_myelin.widgets.docking import open_panel
     from napari_myelin.widgets.opening import open_later
     from napari_myelin.widgets.session import session_of
 
     open_later(session_of(viewer), folder, show=show)
-    open_panel(viewer)
+    open_panel(viewer, "Subject")
     return NOTHING
 
 
@@ -98,12 +99,13 @@ def read_images(path: str | list[str], stack: bool = False) -> list[Any]:
     paths = [Path(each) for each in ([path] if isinstance(path, str) else path)]
     viewer = current_viewer()
     if viewer is not None:
+        from napari_myelin.widgets.docking import open_panel
         from napari_myelin.widgets.opening import open_file
         from napari_myelin.widgets.session import session_of
 
         for each in paths:
             open_file(session_of(viewer), each)
-        open_panel(viewer)
+        open_panel(viewer, "Subject")
         return NOTHING
     from napari_myelin.core.data.subject import Subject
     from napari_myelin.widgets.layers import Frame
@@ -126,11 +128,3 @@ def subject_layers(subject: Any) -> list[Any]:
     maps = [event for event in events if isinstance(event, ShownMap)]
     first = next((role for role in LOOK_FIRST if any(each.role == role for each in maps)), "")
     return [layer_data(each, subject, visible=each.role in (first, "lesion")) for each in maps]
-
-
-def open_panel(viewer: Any) -> None:
-    """Show the Subject panel, where it is not open yet."""
-    from napari_myelin.widgets.settings import PLUGIN
-
-    if not any(name.startswith("Subject") for name in viewer.window.dock_widgets):
-        viewer.window.add_plugin_dock_widget(PLUGIN, "Subject")

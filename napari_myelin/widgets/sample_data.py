@@ -7,7 +7,7 @@ from typing import Any
 from napari_myelin.core.data.cohort import Cohort, open_cohort
 from napari_myelin.core.data.samples import sample_folder
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.widgets.reader import open_panel, subject_layers
+from napari_myelin.widgets.reader import subject_layers
 
 FIRST = "flair"  # the one layer that napari itself is handed: a sample has to have one
 
@@ -58,6 +58,7 @@ def _open(cohort: Cohort) -> list[Any]:
     viewer = current_viewer()
     if viewer is None:
         return subject_layers(subject)
+    from napari_myelin.widgets.docking import open_panel
     from napari_myelin.widgets.maps import layer_data, shown_map
     from napari_myelin.widgets.session import session_of
 
@@ -65,6 +66,6 @@ def _open(cohort: Cohort) -> list[Any]:
     if not session.set_cohort(cohort):
         raise MyelinError("the sample was not opened: the subject on show has a mask that is not saved")
     session.show(subject)
-    open_panel(viewer)
+    open_panel(viewer, "Subject")
     # the others follow from a thread; this one finds its place among them by its role
     return [layer_data(shown_map(session.frame, FIRST, subject.raw(FIRST)), subject, visible=True)]

@@ -30,7 +30,7 @@ CAUTION = "#d08010"  # of words to be read before something is done
 MASK_COLOURS = {"lesion": LESION_COLOUR, "wm": "#4da6ff", "brain": "#b3b3b3"}
 # what each label of a map of labels means, and its colour; agreement as in the paper's figure 8
 LABELS: dict[str, dict[int, tuple[str, str]]] = {
-    "demyelinated": {1: ("#ffd60a", "demyelinated"), 2: ("#b07aff", "unsure: within the uncertainty")},
+    "demyelinated": {1: ("#ff3df2", "demyelinated"), 2: ("#ffb8fa", "unsure: within the uncertainty")},
     "agreement": {
         1: ("#ffffff", "in neither map"),
         2: ("#ffd60a", "in both"),

@@ -91,3 +91,4 @@ def test_chosen_lesions_are_joined_and_deleted_and_undo_takes_both_back(
     assert lesions.message.text() == "Lesion 3 was deleted (0.0045 ml); Undo brings it back."
     QTest.mouseClick(lesions.brush.undo, Qt.MouseButton.LeftButton)
     assert (lesions.work.mask == before).all()
+    assert lesions.message.text() == ""  # it is not deleted any more

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from napari._app_model import get_app_model
 from npe2 import PluginManager, PluginManifest
 
 import napari_myelin
+from napari_myelin.widgets.docking import open_panel
+from napari_myelin.widgets.subject.panel import SubjectPanel
 
 MANIFEST = PluginManifest.from_file(Path(napari_myelin.__file__).parent / "napari.yaml")
 
@@ -45,3 +48,17 @@ def test_panels_open_as_tabs_beside_each_other_the_last_one_in_front(viewer: Any
     window = panel.window()
     qtbot.waitUntil(lambda: subject in window.tabifiedDockWidgets(lesions), timeout=20_000)
     qtbot.waitUntil(lambda: not panel.visibleRegion().isEmpty(), timeout=20_000)
+    assert [dock.windowTitle() for dock in (subject, lesions)] == ["Subject", "Lesions"]  # what the tabs say, uncut
+
+
+def test_the_menu_shows_and_hides_the_panel_that_was_opened_by_other_means(viewer: Any) -> None:
+    viewer.window.show()
+    open_panel(viewer, "Subject")
+    open_panel(viewer, "Subject")
+    (panel,) = [each for each in viewer.window.dock_widgets.values() if isinstance(each, SubjectPanel)]
+    assert panel.isVisible()
+    for shown in (False, True):
+        get_app_model().commands.execute_command("napari-myelin.subject").result()
+        (same,) = [each for each in viewer.window.dock_widgets.values() if isinstance(each, SubjectPanel)]
+        assert same is panel
+        assert panel.isVisible() is shown

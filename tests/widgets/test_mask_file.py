@@ -43,6 +43,9 @@ def test_a_mask_goes_where_its_cohort_finds_it_again(tmp_path: Path) -> None:
     sample = open_cohort(Path("sample_data"))
     assert own_place(sample.subjects[0], sample) is None
     assert suggested_place(sample.subjects[0], sample) == Path.home() / NAME
+    # but once its mask was saved elsewhere, that is its place
+    elsewhere = sample.subjects[0].with_files(lesion=tmp_path / "mine.nii.gz")
+    assert own_place(elsewhere, sample) == tmp_path / "mine.nii.gz"
 
 
 def test_a_saved_mask_keeps_what_its_sidecar_said_and_leaves_no_other_file(tmp_path: Path) -> None:

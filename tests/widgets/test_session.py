@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from places import awkward_subject, brightest, spot_in_world
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
+from napari_myelin.widgets.lesions.lesion_layer import outline
+from napari_myelin.widgets.maps import raise_masks
 from napari_myelin.widgets.opening import open_later
 from napari_myelin.widgets.orientation import letters
 from napari_myelin.widgets.session import session_of
@@ -35,6 +38,13 @@ def test_a_subject_appears_in_mm_axial_with_windows_and_one_image_on(show: Calla
     assert names[-1] == "lesion mask"
     assert {"MTR map", "FA map", "RD map", "AD map", "measured DVR"} <= set(names)
     assert [layer.name for layer in viewer.layers if layer.visible] == ["FLAIR", "lesion mask"]
+    # a line round a lesion that is drawn before other maps come stays above them
+    outline(session, session.lesion)
+    session.add("dvr-sketch", session.subject.volume("dvr"))
+    raise_masks(viewer)
+    assert [layer.name for layer in viewer.layers][-2:] == ["lesion mask", "chosen lesions"]
+    outline(session, None)
+    viewer.layers.remove(session.layer("dvr-sketch"))
     for layer in viewer.layers:
         assert [str(unit) for unit in layer.units] == ["millimeter"] * 3  # else napari shows no unit at all
         assert tuple(layer.axis_labels) == ("superior", "anterior", "right")
@@ -147,6 +157,25 @@ def test_who_objects_keeps_the_subject_and_nothing_of_it_is_lost(show: Callable[
     assert session.leave()
     assert session.subject is None
     assert [layer.name for layer in viewer.layers] == [other.name]
+
+
+def test_leaving_looks_through_the_garbage_once_not_for_each_layer(show: Callable[..., Any], viewer: Any) -> None:
+    session = show()
+    kept_out: list[int] = []
+
+    def collected(phase: str, about: dict[str, int]) -> None:
+        if phase == "start" and about["generation"] == 2:
+            kept_out.append(gc.get_freeze_count())
+
+    gc.callbacks.append(collected)
+    try:
+        assert session.leave()
+    finally:
+        gc.callbacks.remove(collected)
+    assert not viewer.layers
+    assert len(kept_out) > 5  # napari does it for each
+    assert sum(count == 0 for count in kept_out) == 1
+    assert gc.get_freeze_count() == 0
 
 
 def test_leaving_while_maps_are_read_lets_none_of_them_in(viewer: Any, qtbot: Any, phantom_cohort: Cohort) -> None:

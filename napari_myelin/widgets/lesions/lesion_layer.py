@@ -11,8 +11,8 @@ from scipy.ndimage import binary_erosion, find_objects
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.evaluation.components import Components
 from napari_myelin.widgets.layers import Frame
+from napari_myelin.widgets.maps import CHOSEN
 
-CHOSEN = "chosen-lesion"  # role of the outline
 CHOSEN_COLOUR = "#4de1ff"
 BRUSHES = (1, 3, 5, 9)  # voxels across; napari paints odd numbers only
 

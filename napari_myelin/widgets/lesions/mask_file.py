@@ -26,15 +26,15 @@ BACKUP = ".bak"
 def own_place(subject: Subject, cohort: Cohort | None) -> Path | None:
     """Return where a subject's mask is saved without asking for a name; None where nothing is given.
 
-    That is the file it was read from, so that the cohort finds it again; else its BIDS name in the cohort's folder.
-    The cohort that comes with the package is never written to, and beside files from anywhere no folders are made.
+    That is the file it was read from or last saved to, so that the cohort finds it again; else its BIDS name in the
+    cohort's folder. The cohort that comes with the package is never written to, and beside files from anywhere no
+    folders are made.
     """
-    if cohort is not None and _is_sample(cohort.root):
-        return None
+    sample = cohort is not None and _is_sample(cohort.root)
     given = subject.files.get("lesion")
-    if isinstance(given, Path):
+    if isinstance(given, Path) and not (sample and given.resolve().is_relative_to(cohort.root.resolve())):
         return given
-    if cohort is None:
+    if cohort is None or sample:
         return None
     root = cohort.root
     if root.is_dir() and not (root / f"sub-{subject.name}").is_dir():

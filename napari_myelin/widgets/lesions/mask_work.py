@@ -214,8 +214,8 @@ class MaskWork(QObject):
                 self._saved = mask.array
                 if not self.unsaved:
                     self._end_journal(keep=False)
-        self.saved.emit(path)
         self.changed.emit()
+        self.saved.emit(path)
 
     def forget(self) -> None:
         """Count what is drawn as not worth saving."""

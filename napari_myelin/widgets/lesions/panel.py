@@ -89,7 +89,7 @@ class LesionsPanel(Panel):
         session.subject_changed.connect(self._another_subject)
         session.subject_shown.connect(self.refresh)
         session.cohort_changed.connect(self.refresh)
-        work.changed.connect(self.refresh)
+        work.changed.connect(self._mask_changed)
         work.failed.connect(self.fail)
         work.saved.connect(self._saved)
         work.foreign.connect(self._foreign)
@@ -137,6 +137,10 @@ class LesionsPanel(Panel):
         count = len(self.lesions.rows)
         lesions = f"{count} lesion{'' if count == 1 else 's'}, {amount(mask)}"
         return f"{subject.key}: {lesions}.{' Not saved yet.' if self.work.unsaved else ''}"
+
+    def _mask_changed(self) -> None:
+        self.say("")  # what was said of the change before; whoever made this one says so next
+        self.refresh()
 
     def _another_subject(self) -> None:
         self.say("")

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_myelin.core.events import Failed, Progress, Saved, Skipped, Stopped
 from napari_myelin.widgets.jobs import Job, Work
-from napari_myelin.widgets.maps import ShownMap, add_layer, raise_masks, role_of
+from napari_myelin.widgets.maps import ShownMap, add_layer, raise_masks, role_of, take_away
 from napari_myelin.widgets.predict.prediction import ShownPrediction
 from napari_myelin.widgets.predict.prediction_job import Request, Result, predicting
 from napari_myelin.widgets.session import Session
@@ -102,9 +102,9 @@ class Predictor(QObject):
     def clear(self, keep: Collection[str] = ()) -> None:
         """Take the last prediction and its layers away, but for the layers of some roles."""
         self._waiting.clear()
-        for layer in list(self.session.viewer.layers):
-            if is_result(role_of(layer)) and role_of(layer) not in keep:
-                self.session.viewer.layers.remove(layer)
+        layers = self.session.viewer.layers
+        going = [layer for layer in layers if is_result(role_of(layer)) and role_of(layer) not in keep]
+        take_away(self.session.viewer, going)
         if self.session.prediction is not None:
             self.session.prediction = None
             self.session.prediction_changed.emit()

@@ -21,12 +21,14 @@ from napari_myelin.core.events import (
 # what a loss term is called, with its unit; a term that is not here keeps its own name
 TERMS = {
     "l1": "L1 (z-score)",
+    "l2": "Squared error (z-score)",
+    "variance": "log variance + error² / variance",
     "generator": "G total",
     "adversarial": "G adversarial",
     "discriminator": "D",
     "balance": "D right (share)",
     "held-out mse": "Held-out MSE (DVR²)",
-    "held-out loss": "Held-out L1 (DVR)",
+    "held-out loss": "Held-out reconstruction",
 }
 Point = tuple[float, float]
 

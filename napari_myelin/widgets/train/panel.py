@@ -13,6 +13,7 @@ from napari_myelin.core.options import Options
 from napari_myelin.core.options_file import options_from
 from napari_myelin.core.training.job import COMMAND, SLURM, export_job
 from napari_myelin.core.training.names import EVENTS
+from napari_myelin.widgets.docking import open_panel
 from napari_myelin.widgets.panel import Panel, allow
 from napari_myelin.widgets.settings import threads
 from napari_myelin.widgets.train.forms import Section
@@ -146,7 +147,7 @@ class TrainPanel(Panel):
             return
         self.session.memory.setdefault("predict", {})["model"] = self.run.model
         self.session.model_offered.emit(self.run.model)
-        self.viewer.window.add_plugin_dock_widget("napari-myelin", "Predict")
+        open_panel(self.viewer, "Predict")
 
     def _show_buttons(self) -> None:
         run = self.run

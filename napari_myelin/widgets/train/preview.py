@@ -13,7 +13,7 @@ from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.events import Failed
 from napari_myelin.widgets.jobs import Job
 from napari_myelin.widgets.layers import Frame
-from napari_myelin.widgets.maps import ShownMap, shown_map
+from napari_myelin.widgets.maps import ShownMap, shown_map, take_away
 
 MARK = "napari_myelin_preview"  # not the mark of a subject's layers: these do not go when the subject changes
 TITLE = "preview: "
@@ -92,9 +92,7 @@ class Previews:
     def remove(self) -> None:
         """Take the layers away."""
         layers = self.session.viewer.layers
-        for layer in self._made.values():
-            if layer in layers:
-                layers.remove(layer)
+        take_away(self.session.viewer, [layer for layer in self._made.values() if layer in layers])
         self._made, self._path = {}, None
         if not layers:
             self.session.letters.show("")
