@@ -16,6 +16,7 @@ from napari_myelin.core.evaluation.results import Results
 from napari_myelin.core.report.curves import INK
 from napari_myelin.core.report.study_agreement import bland_altman, groups, scatter, shares
 from napari_myelin.core.report.study_canvas import BLUE, GREEN, LOOK, ORANGE, REGIONS, StudyFigure, signed, whose
+from napari_myelin.core.report.study_curves import training_curves
 from napari_myelin.core.report.study_names import method_title, trained
 
 ITERATIONS = ("sketcher", "refiner", "refiner2", "refiner3")
@@ -33,6 +34,7 @@ def study_figures(results: Results) -> list[StudyFigure]:
             shares(results, shown),
             _attention(results, shown),
             scatter(results),
+            training_curves(results),
         ]
     return [figure for figure in made if figure is not None]
 

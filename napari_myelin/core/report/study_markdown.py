@@ -9,6 +9,7 @@ from typing import Any
 from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.evaluation.results import Results
 from napari_myelin.core.report.study_cells import Table
+from napari_myelin.core.report.study_curves import falls
 from napari_myelin.core.report.study_names import count
 from napari_myelin.core.report.study_tables import tables
 
@@ -150,13 +151,18 @@ def _runs(results: Results) -> dict[str, Any]:
     return {name: each for name, each in results.facts.get("training", {}).items() if "stages" in each}
 
 
+def _fall(losses: Sequence[float]) -> str:
+    fall = falls(losses)
+    return "n/a" if fall is None else f"{100 * fall:.1f} %"
+
+
 def _training(results: Results) -> list[str]:
     rows = [
         (
             name,
             " + ".join(map(str, each["epochs"])),
             ", ".join(f"{stage} {seconds / 60:.1f}" for stage, seconds in each["stages"].items()),
-            ", ".join("n/a" if fall is None else f"{100 * fall:.1f} %" for fall in each["falls"].values()),
+            ", ".join(_fall(stage["training"]) for stage in each["curves"].values()),
             each["device"],
             each["commit"],
         )
@@ -164,9 +170,9 @@ def _training(results: Results) -> list[str]:
     ]
     if not rows:
         return []
-    header = ("run", "epochs", "minutes, start to end of stage", "L1 still fell by", "device", "commit")
+    header = ("run", "epochs", "minutes, start to end of stage", "loss still fell by", "device", "commit")
     caption = (
-        "L1 still fell by: mean training loss of the last quarter of each stage's epochs against the quarter before; "
-        "near 0 where the curve has flattened."
+        "Loss still fell by: the mean L1 (or squared error) in training of the last quarter of each stage's epochs, "
+        "against the quarter before; near 0 where the curve has flattened."
     )
     return ["", "## Runs", "", *table_markdown(header, rows), "", caption]

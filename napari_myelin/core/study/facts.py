@@ -8,19 +8,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import napari_myelin
 from napari_myelin.core.data.bids import write_json
 from napari_myelin.core.events import Epoch, read_events
-from napari_myelin.core.inference.model import read_card
+from napari_myelin.core.inference.model import ModelCard, read_card
 from napari_myelin.core.phantom.cohort import command as simulated_by
 from napari_myelin.core.study.parts import Part, Plan
 from napari_myelin.core.study.simulation import simulation
 from napari_myelin.core.training.names import EVENTS, MODEL
 
 ABOUT = "about.json"  # inside a part's folder, beside its rows
+TERMS = {"l1": 1, "l2": 2}  # of the loss, which hold predicted against measured DVR: the power of its unit
 
 
 def facts(plan: Plan, done: Sequence[Part], said: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def write_about(plan: Plan, part: Part, source: str, seconds: float) -> None:
             "spacing": card.grid["spacing"],
             "epochs": card.training.epochs,
             "stages": stages,
-            "falls": {stage: falls([each.losses["l1"] for each in epochs if each.stage == stage]) for stage in stages},
+            "curves": {stage: _curve([each for each in epochs if each.stage == stage], card) for stage in stages},
         }
         ends = list(stages.values())
         shared = part.methods[0].family == "cascade"
@@ -97,6 +97,18 @@ def write_about(plan: Plan, part: Part, source: str, seconds: float) -> None:
     else:
         table["seconds"] = {part.methods[0].name: round(seconds, 1)}
     write_json(plan.place(part) / ABOUT, table)
+
+
+def _curve(epochs: Sequence[Epoch], card: ModelCard) -> dict[str, Any]:
+    """Return a stage's reconstruction term, in training by epoch and held out by epoch and value, of z-scores."""
+    name = next(each for each in TERMS if each in epochs[0].losses)
+    # the held-out one is in DVR, or its square
+    unit = float(card.normalisation["sd"]["dvr"]) ** TERMS[name]
+    return {
+        "term": name,
+        "training": [round(each.losses[name], 4) for each in epochs],
+        "held_out": [(each.epoch, round(each.validation["loss"] / unit, 4)) for each in epochs if each.validation],
+    }
 
 
 def _device(name: str) -> str:
@@ -110,18 +122,6 @@ def read_about(place: Path) -> dict[str, Any]:
         return dict(json.loads((place / ABOUT).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
-
-
-def falls(losses: Sequence[float]) -> float | None:
-    """Return by which share the training loss still fell: mean of the last quarter of epochs against that before.
-
-    Near 0 where the curve has flattened; None with fewer than four epochs.
-    """
-    quarter = len(losses) // 4
-    if quarter == 0:
-        return None
-    before = float(np.mean(losses[-2 * quarter : -quarter]))
-    return round(1 - float(np.mean(losses[-quarter:])) / before, 4) if before else None
 
 
 def commit() -> str:

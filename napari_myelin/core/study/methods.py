@@ -106,6 +106,10 @@ def method_options(
     if method.preset:
         options = preset(method.preset)
         shared = {name: getattr(base, name).model_dump() for name in ("data", "runtime", "demyelination")}
+        # what the preset says of the data itself (a crop, say) is part of the method
+        for name, value in options.data.model_dump().items():
+            if value != getattr(Options().data, name):
+                shared["data"][name] = value
         own = {**own, **shared, "training": {"seed": base.training.seed}}
     else:
         options = base

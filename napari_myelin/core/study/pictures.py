@@ -27,7 +27,6 @@ from napari_myelin.core.evaluation.results import Results
 from napari_myelin.core.report.pictures import Cut, canonical
 from napari_myelin.core.report.study_canvas import LOOK, StudyFigure, signed, whose
 from napari_myelin.core.report.study_names import method_title, reference_of
-from napari_myelin.core.study.curves import training_curves
 from napari_myelin.core.study.folds import Fold
 from napari_myelin.core.study.methods import Method
 from napari_myelin.core.study.parts import Part, Plan
@@ -72,7 +71,7 @@ def study_pictures(plan: Plan, results: Results) -> list[StudyFigure]:
     """Return the figures that show maps, as far as the parts they need are done and still hold them."""
     shown = _example(plan)
     with mpl.rc_context(LOOK):
-        made = [_agreement(plan, results), training_curves(plan, results)]
+        made = [_agreement(plan, results)]
         if shown is not None:
             view, fold = shown
             made += [_slices(plan, results, view, fold), _attention(plan, results, view, fold)]

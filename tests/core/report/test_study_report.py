@@ -12,6 +12,7 @@ from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.comparison import compare, correlations, group_tests
 from napari_myelin.core.evaluation.results import Results, Row, read_results, write_results
 from napari_myelin.core.evaluation.significance import unpaired
+from napari_myelin.core.report.study_curves import falls, training_curves
 from napari_myelin.core.report.study_figures import study_figures
 from napari_myelin.core.report.study_markdown import write_markdown
 from napari_myelin.core.report.study_page import write_study_page
@@ -137,6 +138,29 @@ def test_time_of_training_is_the_mean_over_folds_beside_the_references(results: 
     ]
     assert table.header[-1] == "Times the Refiner (Proposed)"
     assert table.caption.endswith("On cpu (1 thread).")
+
+
+def test_training_curves_go_on_from_stage_to_stage_and_held_out_points_lie_at_their_epochs(results: Results) -> None:
+    curves = {
+        "sketcher": {"term": "l1", "training": [4.0, 3.0], "held_out": [[2, 3.5]]},
+        "refiner": {"term": "l1", "training": [2.0, 1.0], "held_out": [[1, 2.5], [2, 1.5]]},
+    }
+    runs = {"cascade_fold1": {"inputs": ALL, "seconds": {"sketcher": 1, "refiner": 2}, "curves": curves}}
+    figure = training_curves(Results(results.rows, {**results.facts, "training": runs}))
+    assert figure is not None
+    (panel,) = figure.figure.axes
+    assert panel.get_title() == "Refiner (Proposed), MTR+DTI"
+    boundary, training, held = panel.lines
+    assert list(boundary.get_xdata()) == [2.5, 2.5]
+    assert (list(training.get_xdata()), list(training.get_ydata())) == ([1, 2, 3, 4], [4, 3, 2, 1])
+    assert (list(held.get_xdata()), list(held.get_ydata())) == ([2, 3, 4], [3.5, 2.5, 1.5])
+    assert training_curves(results) is None
+
+
+def test_how_far_a_curve_still_fell_is_worked_by_hand() -> None:
+    # quarters 4, 2, 1 and .75: the last against the one before
+    assert falls([4, 4, 2, 2, 1, 1, 0.5, 1.0]) == pytest.approx(0.25)
+    assert falls([3, 2, 1]) is None
 
 
 def test_the_main_inputs_are_those_of_the_study_not_those_that_happened_to_be_done_first(results: Results) -> None:

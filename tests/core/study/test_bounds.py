@@ -1,4 +1,4 @@
-"""The practical ceiling of a phantom, which simulates nobody twice, and the facts beside a study's numbers."""
+"""The practical ceiling of a phantom, which simulates nobody twice."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from tiny import PHANTOM
 
 from napari_myelin.core.events import StopRequest
 from napari_myelin.core.options_file import preset
 from napari_myelin.core.phantom.cohort import make_subject
-from napari_myelin.core.study.facts import falls
 from napari_myelin.core.study.options import Study, StudyOptions
 from napari_myelin.core.study.voxelwise import train_ceiling
 
@@ -49,9 +47,3 @@ def test_another_cohorts_further_patients_are_not_taken(tmp_path: Path) -> None:
     first, second = ([np.load(path)["targets"] for path in sorted(each.glob("*.npz"))] for each in tmp_path.iterdir())
     assert len(first) == len(second) == 2
     assert not {each.tobytes() for each in first} & {each.tobytes() for each in second}
-
-
-def test_how_far_a_curve_still_fell_is_worked_by_hand() -> None:
-    # quarters 4, 2, 1 and .75: the last against the one before
-    assert falls([4, 4, 2, 2, 1, 1, 0.5, 1.0]) == pytest.approx(0.25)
-    assert falls([3, 2, 1]) is None

@@ -14,7 +14,7 @@ from commands import call, only_error
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.errors import UsageError
 from napari_myelin.core.options_file import preset
-from napari_myelin.core.study.methods import known_methods, method_options
+from napari_myelin.core.study.methods import Method, known_methods, method_options
 from napari_myelin.core.study.options import Study, StudyOptions, check_same_study, read_study
 from napari_myelin.core.study.parts import Plan, open_plan
 from napari_myelin.core.study.slurm import slurm_script
@@ -45,6 +45,19 @@ def test_methods_are_option_sets_over_what_all_share() -> None:
     assert all(each.data.modalities == ("MTR", "RD") for each in options.values())
     # the paper's 64 maps of the two-layer DNN beside the U-Net's 32
     assert method_options(methods["two_layer"], preset("paper"), ALL).network.maps == 64
+
+
+def test_a_method_that_is_a_preset_keeps_what_it_says_and_shares_whom_and_where() -> None:
+    base = preset("paper")
+    data = base.data.model_copy(update={"validation": 0.4, "shape": (32, 32, 32)})
+    training = base.training.model_copy(update={"seed": 7, "epochs": 3})
+    base = base.model_copy(update={"data": data, "training": training})
+    options = method_options(Method("own", preset="demo"), base, "MTR+RD", {"training": {"epochs": 2}})
+    demo = preset("demo")
+    assert options.network == demo.network
+    assert options.training == demo.training.model_copy(update={"seed": 7, "epochs": 2})
+    # demo's own grid, the study's held-out share and inputs
+    assert options.data == demo.data.model_copy(update={"validation": 0.4, "modalities": ("MTR", "RD")})
 
 
 def test_stages_of_one_cascade_share_a_run_and_every_other_method_has_its_own(plan: Plan) -> None:

@@ -110,9 +110,12 @@ def test_the_time_of_every_methods_training_is_known(finished_study: Path) -> No
     about = facts["training"][part]
     assert about["seconds"] == {name: pytest.approx(ends[name], abs=0.06) for name in ("sketcher", "refiner")}
     assert about["device"] == "cpu (1 thread)"
+    l1 = [event.losses["l1"] for event in events if isinstance(event, Epoch) and event.stage == "refiner"]
+    assert about["curves"]["refiner"]["training"] == pytest.approx(l1, abs=6e-5)
     assert facts["training"][f"ceiling_{ALL}"]["seconds"]["ceiling"] > 0
     assert facts["simulation"].endswith("--patients 3 --controls 2 --shape 32 40 32 --spacing 4.88 --seed 3")
     assert facts["seeds"] == {"phantom": 3, "folds": 0, "training": 0}
+    assert (finished_study / "figures" / "fig11.svg").exists()
     assert "| Refiner (Proposed) | MTR+DTI | 2 |" in (finished_study.parent / "results.md").read_text()
 
 
