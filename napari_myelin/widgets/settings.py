@@ -30,7 +30,12 @@ def setting(name: str) -> Any:
 def autosave_folder() -> Path:
     """Return where masks under work are kept until they are saved: the chosen folder, else one in the home."""
     chosen = str(setting("autosave_folder"))
-    return Path(chosen).expanduser() if chosen else Path.home() / ".napari-myelin" / "autosave"
+    return Path(chosen).expanduser() if chosen else home_autosave()
+
+
+def home_autosave() -> Path:
+    """Return the folder in the home that masks under work are kept in where none is chosen."""
+    return Path.home() / ".napari-myelin" / "autosave"
 
 
 def threads() -> int:

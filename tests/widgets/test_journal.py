@@ -111,6 +111,19 @@ def test_a_journal_that_is_being_written_is_not_offered_and_an_ended_one_is_gone
     assert find_journals(tmp_path / "nowhere") == []
 
 
+def test_a_mask_from_before_another_folder_was_chosen_is_found_too(tmp_path: Path) -> None:
+    for number, folder in enumerate(("home", "chosen")):
+        journal = Journal(tmp_path / folder, "sub-01", empty())
+        stroke(journal, [number], True)
+        journal.wait()
+        journal.close(keep=True)
+        journal.wait(10)
+    newest, oldest = find_journals(tmp_path / "chosen", tmp_path / "home")
+    assert np.flatnonzero(newest.mask.array).tolist() == [1]
+    assert np.flatnonzero(oldest.mask.array).tolist() == [0]
+    assert len(find_journals(tmp_path / "home", tmp_path / "home")) == 1
+
+
 def test_what_is_no_journal_is_left_out_and_named_when_asked_for(tmp_path: Path) -> None:
     for name, content in {"a": b"", "b": b"no json\n", "c": b'{"format": "x"}\n', "d": b"\xff\xfe\x00"}.items():
         path = tmp_path / f"{name}.mask-journal"

@@ -203,10 +203,10 @@ def read_journal(path: Path) -> Found:
         raise MyelinError(f"{path} cannot be read as a mask journal: {error}") from error
 
 
-def find_journals(folder: Path) -> list[Found]:
-    """Return the journals in a folder that no living process writes, newest first; what is no journal is left out."""
+def find_journals(*folders: Path) -> list[Found]:
+    """Return the journals in folders that no living process writes, newest first; what is no journal is left out."""
     found = []
-    for path in folder.glob(f"*{SUFFIX}") if folder.is_dir() else ():
+    for path in {path for folder in folders if folder.is_dir() for path in folder.glob(f"*{SUFFIX}")}:
         with contextlib.suppress(MyelinError):
             if path not in _open and not _owner(path).alive:
                 found.append(read_journal(path))

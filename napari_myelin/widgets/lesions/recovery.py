@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_myelin.core.events import StopRequest
 from napari_myelin.widgets.jobs import Job
 from napari_myelin.widgets.lesions.journal import Found, find_journals
-from napari_myelin.widgets.settings import autosave_folder
+from napari_myelin.widgets.settings import autosave_folder, home_autosave
 
 if TYPE_CHECKING:
     from napari_myelin.widgets.lesions.mask_work import MaskWork
@@ -39,12 +39,13 @@ class Recovery(QObject):
         work.session.subject_changed.connect(self._none)
 
     def look(self) -> None:
-        """Look into the autosave folder, in a thread."""
+        """Look into the autosave folder, and into the one that is used where none is chosen, in a thread."""
         session = self.work.session
-        folder, subject, frame = autosave_folder(), session.subject, session.frame
+        folders = autosave_folder(), home_autosave()  # masks may be left from before the choice
+        subject, frame = session.subject, session.frame
 
         def read(stop: StopRequest) -> Iterator[list[Found]]:
-            every = find_journals(folder)
+            every = find_journals(*folders)
             yield [each for each in every if subject is None or each.fits(subject.key, frame.reference)]
 
         def take(found: list[Found]) -> None:
