@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,12 @@ def test_a_run_that_was_killed_goes_on_by_its_folder(
     panel = opened(viewer, qtbot, phantom_cohort, folder, options)
     panel.setup.form.editors["training.seed"].put(77)  # the folder's own options win
     assert "Resume goes on with its own options" in panel.setup.holds.text()
+    press(qtbot, panel.start)
+    until(qtbot, lambda: not run_of(panel).running)
+    # it was written to just now: another process may be at it
+    assert "and has not ended: another process may be training it" in run_of(panel).sentence()
+    minutes_ago = time.time() - 120
+    os.utime(folder / "events.jsonl", (minutes_ago, minutes_ago))
     press(qtbot, panel.start)
     until(qtbot, lambda: not run_of(panel).running)
     assert panel.setup.form.options().training.seed == options.training.seed

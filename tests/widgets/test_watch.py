@@ -21,12 +21,23 @@ from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Failed, Finished, Started, Step, Stopped, StopRequest, read_events
 from napari_myelin.core.options_file import to_toml
 from napari_myelin.widgets.session import session_of
-from napari_myelin.widgets.train import running
+from napari_myelin.widgets.train import watch
 from napari_myelin.widgets.train.course import Course
 from napari_myelin.widgets.train.panel import TrainPanel
 from napari_myelin.widgets.train.preview import TITLE
 from napari_myelin.widgets.train.running import Run
-from napari_myelin.widgets.train.watch import PORTION, Heard, Silent, Tail, ask_to_stop, follow, in_portions
+from napari_myelin.widgets.train.watch import (
+    PATIENCE,
+    PORTION,
+    Heard,
+    Silent,
+    Tail,
+    ask_to_stop,
+    follow,
+    in_portions,
+    patience,
+    refuse_two,
+)
 
 STARTED = Started(["sketcher", "refiner"], 3, 2, ["sub-01", "sub-02"], ["sub-03"], "cpu")
 
@@ -115,6 +126,19 @@ def test_silence_counts_from_the_last_line_that_was_written(tmp_path: Path) -> N
     assert silent.seconds == pytest.approx(3600, abs=60)
 
 
+def test_a_run_that_was_written_to_a_short_while_ago_is_not_gone_on_with(tmp_path: Path) -> None:
+    refuse_two(tmp_path, [])  # nothing was done yet
+    write(tmp_path, STARTED, step(1, 1))
+    events = [STARTED, step(1, 1)]
+    with pytest.raises(MyelinError, match="another process may be training it; watch it and ask it to stop, or wait 1"):
+        refuse_two(tmp_path, events)
+    refuse_two(tmp_path, [*events, Stopped("sketcher", 1, 1)])
+    minutes_ago = time.time() - PATIENCE - 1
+    os.utime(tmp_path / "events.jsonl", (minutes_ago, minutes_ago))
+    refuse_two(tmp_path, events)  # its process is gone
+    assert patience(Course()) == 60
+
+
 def test_a_run_of_another_process_is_shown_stopped_and_missed(
     viewer: Any,
     qtbot: Any,
@@ -139,6 +163,10 @@ def test_a_run_of_another_process_is_shown_stopped_and_missed(
         with np.load(run / "preview.npz") as file:
             assert viewer.layers[TITLE + "true"].data.max() == np.float32(file["true"].max())
 
+        # what runs elsewhere cannot be gone on with here: the two would write over each other
+        session_of(viewer).set_cohort(phantom_cohort)
+        until(qtbot, lambda: "another process is training it" in panel.start.toolTip())
+        assert not panel.start.isEnabled()
         press(qtbot, panel.stop)  # now "Ask it to stop"
         assert shown.sentence() == "Stopping after this step, saving..."
         until(qtbot, lambda: isinstance(shown.course.end, Stopped))
@@ -153,8 +181,8 @@ def test_a_run_of_another_process_is_shown_stopped_and_missed(
         until(qtbot, lambda: shown.course.end is None and len(shown.course.curves["l1"].steps) > len(steps))
         process.kill()
         process.wait()
-        monkeypatch.setattr(running, "PATIENCE", 0.2)
-        monkeypatch.setattr(running, "STEPS", 0.1)
+        monkeypatch.setattr(watch, "PATIENCE", 0.2)
+        monkeypatch.setattr(watch, "STEPS", 0.1)
         until(qtbot, lambda: "Nothing came for" in panel.view.sentence.text())
         assert "its process may be gone" in shown.sentence()
         press(qtbot, panel.watch)

@@ -153,7 +153,7 @@ class Curves(QWidget):
             painter.setPen(pen)
             pixels = [window.at(point) for point in own]
             painter.drawPolyline(QPolygonF(pixels))
-            if line is curve.epochs and len(own) <= 20:  # few enough to be told apart
+            if len(own) == 1 or (line is curve.epochs and len(own) <= 20):  # no line, or few enough to be told apart
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(colour)
                 for pixel in pixels:

@@ -160,9 +160,12 @@ class TrainPanel(Panel):
         finished = ""
         if run is not None and run.model is not None and run.folder == self.setup.run_folder:
             finished = "the run in this folder is finished: take a new folder"
+        alive = "another process is training it: ask it to stop first" if watching and run is not None else ""
+        if run is None or over or run.silence() or run.folder != self.setup.run_folder:
+            alive = ""
         resume = self.setup.holds_run
         self.start.setText("Resume" if resume and not here else "Start")
-        allow(self.start, training or finished or self.setup.objection(), RESUME if resume else START)
+        allow(self.start, training or finished or alive or self.setup.objection(), RESUME if resume else START)
         allow(self.pause, idle or stopping, PAUSE)
         self.stop.setText("Ask it to stop" if watching else "Stop")
         allow(self.stop, stopping or over or ("" if watching else idle), STOP)

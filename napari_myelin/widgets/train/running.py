@@ -17,14 +17,11 @@ from napari_myelin.core.training.names import EVENTS, MODEL
 from napari_myelin.widgets.jobs import Job, Work
 from napari_myelin.widgets.train.course import Course
 from napari_myelin.widgets.train.preview import Previews
-from napari_myelin.widgets.train.watch import Heard, Silent, ask_to_stop, follow, in_portions
+from napari_myelin.widgets.train.watch import Heard, Silent, ask_to_stop, follow, in_portions, patience, refuse_two
 from napari_myelin.widgets.words import in_panel_words, notify
 
 if TYPE_CHECKING:
     from napari_myelin.core.inference.model import TrainingSummary  # imports torch
-
-PATIENCE = 60.0  # s of silence that are worth a word; at least
-STEPS = 10  # this many of the run's own steps
 
 
 class Run(QObject):
@@ -63,8 +60,11 @@ class Run(QObject):
         folder = self.folder
 
         def work(stop: StopRequest) -> Iterator[Event | Heard]:
-            if resume and not self.course.curves:  # what an earlier session or another process did
-                yield from in_portions(Heard(read_events(folder / EVENTS)))
+            if resume:
+                done = read_events(folder / EVENTS)
+                refuse_two(folder, done)
+                if not self.course.curves:  # what an earlier session or another process did
+                    yield from in_portions(Heard(done))
             from napari_myelin.core.training.fit import fit
 
             yield from fit(cohort, options, folder, stop=stop, resume=resume)
@@ -132,7 +132,7 @@ class Run(QObject):
     def silence(self) -> str:
         """Return that nothing came for long, and what that may mean; empty where something did, or it has ended."""
         since = max(self._silent, 0.0)
-        if not self.watched or self.course.end is not None or since < max(PATIENCE, STEPS * self.course.pace):
+        if not self.watched or self.course.end is not None or since < patience(self.course):
             return ""
         pace = f" (a step took {duration(self.course.pace)})" if self.course.pace else ""
         return f"Nothing came for {duration(since)}{pace}: its process may be gone. Resume goes on from its last state."

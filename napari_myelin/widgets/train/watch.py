@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.core.events import Event, StopRequest, from_json
+from napari_myelin.core.events import Event, StopRequest, duration, from_json
 from napari_myelin.core.training.names import EVENTS, STOP
+from napari_myelin.widgets.train.course import Course
 
 INTERVAL = 0.5  # s between two looks; a folder on a network is not asked more often
 
 PORTION = 500  # events
+PATIENCE = 60.0  # s of silence that are worth a word; at least
+STEPS = 10  # this many of the run's own steps
 
 
 @dataclass(frozen=True)
@@ -140,3 +144,27 @@ def ask_to_stop(run: Path) -> None:
         (run / STOP).touch()
     except OSError as error:
         raise MyelinError(f"cannot ask the run in {run} to stop: {error.strerror}; stop its process itself") from error
+
+
+def patience(course: Course) -> float:
+    """Return the seconds of silence after which the process of a run may be gone."""
+    return max(PATIENCE, STEPS * course.pace)
+
+
+def refuse_two(folder: Path, events: list[Event]) -> None:
+    """Refuse to go on with a run that seems to be under way somewhere else: the two would spoil each other.
+
+    Raises
+    ------
+    MyelinError
+        If the last of its events is no end, and was written a short while ago.
+    """
+    course = Course()
+    for event in events:
+        course.take(event)
+    since = time.time() - (folder / EVENTS).stat().st_mtime if events else math.inf
+    if course.end is None and since < patience(course):
+        raise MyelinError(
+            f"the run in {folder} was written to {duration(max(0.0, since))} ago and has not ended: another process "
+            f"may be training it; watch it and ask it to stop, or wait {duration(patience(course))} if it was killed"
+        )
