@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from napari._app_model import get_app_model
+from napari._qt.widgets.qt_command_palette import _enabled
 from npe2 import PluginManager, PluginManifest
 
 import napari_myelin
@@ -28,6 +29,16 @@ def test_every_panel_opens_from_the_menu(viewer: Any) -> None:
         viewer.window.add_plugin_dock_widget("napari-myelin", widget.display_name)
     opened = {name.removesuffix(" (napari-myelin)") for name in viewer.window.dock_widgets}
     assert {widget.display_name for widget in MANIFEST.contributions.widgets} <= opened
+
+
+def test_the_command_palette_offers_panels_and_samples_and_nothing_that_needs_a_file(viewer: Any) -> None:
+    menus = get_app_model().menus
+    rules = [item.command for item in menus.get_menu(menus.COMMAND_PALETTE_ID)]
+    ours = {rule.id for rule in rules if rule.id.startswith("napari-myelin.") and _enabled(rule, {})}
+    given = MANIFEST.contributions
+    # napari names a sample by its key
+    samples = {f"napari-myelin.{each.key}" for each in given.sample_data}
+    assert ours == {each.command for each in given.widgets} | samples
 
 
 def test_other_files_are_left_to_other_readers(tmp_path: Path) -> None:
