@@ -49,6 +49,8 @@ def groups(results: Results, rows: Sequence[Trained]) -> StudyFigure | None:
 
 def _boxes(axes: Axes, values: Sequence[Sequence[float]]) -> None:
     places = [number for number, each in enumerate(values) if each]
+    if not places:
+        return  # nobody has the region
     boxes = axes.boxplot(
         [values[number] for number in places],
         positions=places,
@@ -93,7 +95,7 @@ def bland_altman(results: Results, rows: Sequence[Trained]) -> StudyFigure | Non
             for level in (limits.low, limits.high):
                 if np.isfinite(level):
                     panel.axhline(level, color=INK, lw=0.9, ls="--")
-            text = f"{limits.bias:+.3f} [{limits.low:+.3f}, {limits.high:+.3f}]".replace("nan", "n/a")
+            text = f"{limits.bias:+.3f} [{limits.low:+.3f}, {limits.high:+.3f}]".replace("+nan", "n/a")
             panel.set_title(f"{method_title(row[0])}: {text}", fontsize=8, loc="left")
         line[0].set_ylabel("predicted - measured", fontsize=8)
     for panel in grid[0]:

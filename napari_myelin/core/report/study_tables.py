@@ -75,7 +75,7 @@ def _methods_table(
     title: str,
     columns: Sequence[Column],
 ) -> Table:
-    there = [column for column in columns if any(results.of(*row, column.region, column.metric) for row in rows)]
+    there = _there(results, rows, columns)
     cells = [column_texts(results, rows, column, reference) for column in there]
     marks = MARKS.format(reference=f"the {method_title(reference[0])} is") if reference is not None else ""
     lines = [
@@ -85,6 +85,10 @@ def _methods_table(
     ]
     caption = f"Mean (SD) over subjects, {count(results)}. {marks}".strip()
     return Table(name, title, caption, ("", *(column.title for column in there)), lines)
+
+
+def _there(results: Results, rows: Sequence[Trained], columns: Sequence[Column]) -> list[Column]:
+    return [column for column in columns if any(results.of(*row, column.region, column.metric) for row in rows)]
 
 
 def _lesion_table(results: Results, rows: Sequence[Trained], reference: Trained | None) -> Table:
@@ -122,7 +126,8 @@ def _inputs_tables(results: Results) -> list[Table]:
     reference = str(results.facts.get("reference", "refiner"))
     for place, method in enumerate(sorted(methods, key=lambda each: each != reference)):
         rows = [(method, inputs) for inputs in sorted(results.inputs(method), key=lambda each: each == results.main)]
-        for number, (what, columns) in enumerate((("Image quality", IMAGE), ("Discrepancy of mean DVR", REGIONS))):
+        for number, (what, every) in enumerate((("Image quality", IMAGE), ("Discrepancy of mean DVR", REGIONS))):
+            columns = _there(results, rows, every)
             cells = [column_texts(results, rows, column, (method, results.main)) for column in columns]
             lines = [(inputs_title(row[1]), *(each[index] for each in cells)) for index, row in enumerate(rows)]
             marks = MARKS.format(reference="all inputs together are")
@@ -146,7 +151,7 @@ def _agreement(results: Results, rows: Sequence[Trained]) -> Table:
             cells.append(f"{limits.bias:+.3f} [{limits.low:+.3f}, {limits.high:+.3f}]")
         lesions, lesion_count, patients, patient_count = correlations(results, row)
         cells += [f"{lesions:.2f} ({lesion_count})", f"{patients:.2f} ({patient_count})"]
-        lines.append((method_title(row[0]), *(cell.replace("nan", "n/a") for cell in cells)))
+        lines.append((method_title(row[0]), *(cell.replace("+nan", "n/a").replace("nan", "n/a") for cell in cells)))
     caption = (
         "Bias (predicted - measured) with 95 % limits of agreement (bias ± 1.96 SD) over subjects' mean DVR; Pearson's "
         f"r over lesions above 106 mm³ and over patients' mean lesion DVR, with their numbers. {count(results)}."
@@ -165,7 +170,7 @@ def _plain(
 def _p_values(results: Results, rows: Sequence[Trained], reference: Trained | None) -> Iterator[Table]:
     """Yield both tests of every row against the reference, and against the accurate preset where that is judged."""
     tested = [row for row in rows if row[0] not in BOUNDS]
-    columns = [IMAGE[0], *REGIONS, VOXELS[0], VOXELS[2]]
+    columns = _there(results, tested, [IMAGE[0], *REGIONS, VOXELS[0], VOXELS[2]])
     against = [row for row in dict.fromkeys((reference, (ACCURATE, results.main))) if row in tested]
     for number, base in enumerate(against):
         by_column = [compare(results, tested, column.region, column.metric, base) for column in columns]

@@ -216,6 +216,19 @@ def test_every_figure_says_phantom_n_and_what_bars_are(results: Results, tmp_pat
     assert "Dice of the masks 0.62 ± 0.09" in page  # .5, .55, ..., .75
 
 
+def test_a_cohort_without_white_matter_masks_or_controls_has_a_page_of_what_it_has(
+    results: Results, tmp_path: Path
+) -> None:
+    only = Results(
+        tuple(row for row in results.rows if row.region in ("image", "brain", "lesion") and row.subject in PATIENTS)
+    )
+    page = write_study_page(tmp_path, only).read_text()
+    assert "n = 6 patients and 0 controls" in page
+    assert "WM in HC" not in page
+    assert (tmp_path / "figures" / "fig6.png").exists()
+    assert named(only, "table6").rows[0][1] == "n/a [n/a, n/a]"
+
+
 def test_real_subjects_are_not_called_a_phantom(results: Results, tmp_path: Path) -> None:
     real = Results(results.rows, {"phantom": False, "reference": "refiner"})
     page = write_study_page(tmp_path, real).read_text()
