@@ -19,7 +19,7 @@ PLACES = 4  # dimensions of a series
 def header_notes(path: Path) -> list[str]:
     """Return in sentences what is odd about a NIfTI header; an empty list where nothing is.
 
-    Looked at are the angle of the grid, on which side its first voxel lies, whether sform and qform agree (nibabel,
+    Looked at are the angle of the grid, whether sform and qform agree (nibabel,
     and so all of this, takes the sform where both are set), scaled integers, and 4D files that hold one volume.
 
     Parameters
@@ -45,11 +45,9 @@ def header_notes(path: Path) -> list[str]:
     angle = float(np.rad2deg(obliquity(image.affine).max()))
     if angle >= OBLIQUE:
         notes.append(f"oblique by {angle:.1f} degrees")
-    slope, offset = header.get_slope_inter()
-    if slope is not None and (slope != 1 or (offset or 0) != 0):
-        notes.append(
-            f"stored as {header.get_data_dtype()} times {slope:g} plus {offset or 0:g}: the scaling is applied"
-        )
+    slope, offset = image.dataobj.slope, image.dataobj.inter
+    if (slope, offset) != (1, 0):
+        notes.append(f"stored as {header.get_data_dtype()} times {slope:g} plus {offset:g}: the scaling is applied")
     if len(image.shape) == PLACES and image.shape[3] == 1:
         notes.append("a 4D file with one volume: read as 3D")
     return notes
