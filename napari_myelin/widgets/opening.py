@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,13 +76,14 @@ def open_file(session: Session, path: Path) -> None:
             f"{path.name} is shown beside {subject.key}: {where or 'its name does not say what it is'}."
         )
     joined = subject.with_files(**{role: path})
-    session.tell(f"{path.name} joined {subject.key} as its {in_words(role)}.")
+    said = f"{path.name} joined {subject.key} as its {in_words(role)}."
     frame = session.frame
+    session.replace_subject(joined)
     if frame is None or not own_grid(joined).same_grid(frame.reference):
-        session.replace_subject(joined)
         session.show(joined)  # the subject's own grid is another now
+        session.tell(said)
     else:
-        session.replace_subject(joined)
+        session.tell(said)
         if role not in FREE and not session.resample and not grid.same_grid(frame.reference):
             return session.tell(f"{path.name} lies on another grid: resample it below.", problem=True)
         session.load_maps([role], visible=True)
@@ -89,7 +91,11 @@ def open_file(session: Session, path: Path) -> None:
 
 
 def _begin(session: Session, path: Path, key: str | None, role: str | None) -> None:
-    name, _, visit = (key or _stem(path)).removeprefix("sub-").partition("_ses-")
+    name, _, visit = (key or "").removeprefix("sub-").partition("_ses-")
+    if not name:
+        # a file that is called by what it holds alone says less of whose it is than its folder
+        named = path.parent.name if role else _stem(path)
+        name = re.sub(r"[\W_]", "", named) or "file"
     subject = Subject(name, visit or None, files={role: path} if role else {})
     if not session.set_cohort(Cohort(path.parent, (subject,), phantom=_simulated(path), name=OWN_FOLDER)):
         return

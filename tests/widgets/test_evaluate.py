@@ -167,6 +167,7 @@ def test_a_cohort_is_predicted_and_compared_from_here_and_can_be_cancelled(
     qtbot.waitUntil(lambda: not evaluator.running, timeout=SECONDS)
     assert {score.subject for score in evaluator.result.evaluation.scores} == {"sub-01"}
     assert "sub-02 has no FA map" in panel.message.text()
+    assert not panel.section.header.isChecked()  # folded: there is room for what came
 
     # predictions that are there are asked for
     monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.No)

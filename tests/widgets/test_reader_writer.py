@@ -18,6 +18,7 @@ from napari_myelin.core.data.volume import write_volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.widgets.reader import cohort_at, get_reader, read_cohort, read_images
 from napari_myelin.widgets.session import session_of
+from napari_myelin.widgets.subject.panel import SubjectPanel
 from napari_myelin.widgets.writer import write_map, write_mask
 
 PLUGIN = "napari-myelin"
@@ -88,6 +89,22 @@ def test_dropped_files_grow_into_a_subject_or_are_shown_beside_it(
         assert why in said[-1]
         assert viewer.layers[path.name.split(".nii")[0]].visible
     assert set(session.subject.files) == {"flair", "MTR", "dvr", "lesion"}
+    # files that are called by nothing but what they hold are a person's by their folder
+    person = tmp_path / "ms-patient_7"
+    person.mkdir()
+    for role, name in (("flair", "flair.nii.gz"), ("MTR", "mtr.nii.gz")):
+        shutil.copy(bids_path(phantom_folder, "01", None, role), person / name)
+    session.leave()
+    for name in ("flair.nii.gz", "mtr.nii.gz"):
+        with qtbot.waitSignal(session.subject_shown, timeout=20_000):
+            dropped(viewer, person / name)
+    assert session.subject.key == "sub-mspatient7"
+    assert session.subject.files == {"flair": person / "flair.nii.gz", "MTR": person / "mtr.nii.gz"}
+    (panel,) = [each for each in viewer.window.dock_widgets.values() if isinstance(each, SubjectPanel)]
+    assert panel.message.text() == "mtr.nii.gz joined sub-mspatient7 as its MTR map."
+    session.leave()
+    assert panel.message.text() == ""
+    session.show(session.cohort.subjects[0])
     (tmp_path / "sub-01_AD.nii").write_bytes(b"")
     with pytest.raises(MyelinError, match="is empty"):
         dropped(viewer, tmp_path / "sub-01_AD.nii")

@@ -131,6 +131,11 @@ def find_files(folder: Path, inside: Path) -> dict[str, Path]:
     return found
 
 
+# files that are called by nothing but what they hold; "brain" would be a mask as often as an image
+_PLAIN = {"t1": "t1w", "t2": "t2w", **{role: role for role in ("t1w", "t2w", "flair", "dvr", "lesion")}}
+_PLAIN |= {modality.lower(): modality for modality in ("MTR", "FA", "RD", "AD", "MD")}
+
+
 def identify(filename: str) -> tuple[str | None, str | None]:
     """Return whose file this is and what it holds, as far as its name alone tells.
 
@@ -146,6 +151,9 @@ def identify(filename: str) -> tuple[str | None, str | None]:
     role
         Role or modality, None where it has none (a prediction of ours has none either).
     """
+    plain = _PLAIN.get(filename.split(".nii")[0].lower())
+    if plain is not None:
+        return None, plain
     person = re.search(r"(sub-[A-Za-z0-9]+(?:_ses-[A-Za-z0-9]+)?)", filename)
     key = person[1] if person else None
     derived = _DERIVED.search(filename)

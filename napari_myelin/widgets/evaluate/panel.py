@@ -168,6 +168,7 @@ class EvaluatePanel(Panel):
         left_out = " ".join(f"{each.subject} was left out: {each.reason}." for each in skipped)
         if name == "predicting" and any(subject.has("dvr") for subject in self.session.cohort.subjects):
             remember("predictions", self.folder)
+            self.section.open(False)  # room for what comes
             self._evaluate()
         elif name == "evaluating":
             remember("predictions", self.folder)

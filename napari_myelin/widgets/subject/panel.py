@@ -92,9 +92,9 @@ class SubjectPanel(Panel):
         self.inspector.found.connect(self._found)
         self.inspector.done.connect(self._looked)
         self.inspector.failed.connect(self.fail)
-        self.session.cohort_changed.connect(self._refill)
-        self.session.subject_changed.connect(self._refill)
-        self.session.subject_shown.connect(self._refill)
+        self.session.subject_changed.connect(lambda: self.say(""))  # what was said is about the one before
+        for changed in (self.session.cohort_changed, self.session.subject_changed, self.session.subject_shown):
+            changed.connect(self._refill)
         self.session.said.connect(self._hear)
         # the row that is looked at, a moment after the selection rests: arrow keys run over rows
         self._rest = QTimer(self)

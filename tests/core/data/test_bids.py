@@ -20,6 +20,10 @@ from napari_myelin.core.data.bids import identify
         ("sub-01_trc-11CPIB_space-pet_desc-predicted_model-Logan_meas-DVR_mimap.nii.gz", "sub-01", None),
         ("sub-01_space-pet_desc-lossSaliencyMTR_map.nii.gz", "sub-01", None),
         ("brain.nii.gz", None, None),
+        ("flair.nii.gz", None, "flair"),
+        ("T1.nii", None, "t1w"),
+        ("mtr.nii.gz", None, "MTR"),
+        ("t1w_old.nii.gz", None, None),
     ],
 )
 def test_subject_and_role_are_told_by_the_name(name: str, subject: str | None, role: str | None) -> None:
