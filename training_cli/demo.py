@@ -14,9 +14,10 @@ from pydantic import Field
 
 from napari_myelin.core.errors import UsageError
 from napari_myelin.core.events import Failed, Stopped, StopRequest, duration
-from napari_myelin.core.options import Options, PredictionOptions, RuntimeOptions
+from napari_myelin.core.options import Options, RuntimeOptions
 from napari_myelin.core.options_file import options_from, preset
 from napari_myelin.core.phantom.options import PhantomOptions
+from napari_myelin.core.prediction_options import PredictionOptions
 from training_cli.arguments import CommonArguments, parse, validated, with_options
 from training_cli.evaluate import show
 from training_cli.output import Output, stops_on_interrupt

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from napari_myelin.core.errors import UsageError
 from napari_myelin.core.events import Event, Skipped, Stopped, StopRequest
-from napari_myelin.core.options import PredictionOptions, RuntimeOptions
+from napari_myelin.core.options import RuntimeOptions
+from napari_myelin.core.prediction_options import PredictionOptions
 from training_cli.arguments import CommonArguments, parse, validated, with_options
 from training_cli.output import Output, stops_on_interrupt
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class OptionGroup(BaseModel):
@@ -48,13 +48,21 @@ class DataOptions(OptionGroup):
         description="Resample maps that lie on another grid than the subject's DVR (or first map), "
         "instead of refusing them.",
     )
+    harmonise: bool = Field(
+        False,
+        description="Scale each of a subject's maps so that its mean over the brain is that of the training subjects: "
+        "another scanner's scale does not shift what is predicted.",
+    )
+    brain_only: bool = Field(False, description="Predict 0 outside the subject's brain.")
 
 
 class NetworkOptions(OptionGroup):
     """Generators and discriminators (paper, section 2.4 and figure 3)."""
 
-    generator: Literal["unet", "two_layer"] = Field(
-        "unet", description="3D U-Net, or the two-layer DNN of Li et al. 2014 that the paper compares with."
+    generator: Literal["unet", "two_layer", "residual"] = Field(
+        "unet",
+        description="3D U-Net, the two-layer DNN of Li et al. 2014 that the paper compares with, or a residual U-Net "
+        "of two levels without normalisation.",
     )
     maps: int = Field(32, ge=1, le=512, description="Feature maps of the generator's first level; they double.")
     norm: Literal["instance", "none"] = Field(
@@ -67,7 +75,12 @@ class NetworkOptions(OptionGroup):
         description="Last layer of the U-Net: the paper's LeakyReLU, or none, which learns several times faster "
         "because the background's z-score is far below 0.",
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="Dropout rate in the generators; off at prediction.")
+    dropout: float = Field(0.5, ge=0, lt=1, description="Dropout rate in the U-Net; off at prediction.")
+    noise: bool = Field(True, description="Give the Sketcher the noise z as a further channel; off: zeros instead.")
+    variance: bool = Field(
+        False,
+        description="The residual generator also says how uncertain it is: the measured DVR's variance in each voxel.",
+    )
     refiners: int = Field(1, ge=0, le=3, description="Refiners after the Sketcher; 0 is the Sketcher alone.")
     patch: int = Field(
         32, ge=8, le=128, multiple_of=8, description="Edge of the discriminator's patches in voxels; divides the grid."
@@ -83,7 +96,15 @@ class NetworkOptions(OptionGroup):
 class LossOptions(OptionGroup):
     """The objective of each stage (equations 1 to 6)."""
 
-    adversarial: bool = Field(True, description="Train against a discriminator (Eq. 2, 3); off: the L1 term alone.")
+    adversarial: bool = Field(
+        True, description="Train against a discriminator (Eq. 2, 3); off: the reconstruction term alone."
+    )
+    distance: Literal["l1", "l2"] = Field(
+        "l1", description="Reconstruction term: the paper's L1, or squared errors inside the brain (distance l2)."
+    )
+    lesion_weight: float = Field(
+        1.0, ge=1, le=100, description="How many times a lesion voxel counts in the squared errors (distance l2)."
+    )
     adversarial_form: Literal["non_saturating", "minimax"] = Field(
         "non_saturating", description="Generator's adversarial term: -log D(G), or log(1 - D(G)) as printed."
     )
@@ -106,6 +127,31 @@ class TrainingOptions(OptionGroup):
     refiner_rate: float = Field(5e-5, gt=0, le=1, description="ADAM learning rate of each Refiner's stage.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of weights, order, noise, dropout and the held-out subset.")
     validate_every: int = Field(10, ge=1, description="Epochs between validations on the held-out subjects.")
+    crop: int = Field(
+        0,
+        ge=0,
+        le=512,
+        multiple_of=8,
+        description="Edge in voxels of the random cubes that a step trains on; 0: the whole volume.",
+    )
+    crops: int = Field(1, ge=1, le=64, description="Cubes that a step takes of a subject, where crop is not 0.")
+    focus: float = Field(
+        0.5, ge=0, le=1, description="Share of the cubes that are put on a lesion, in subjects who have one."
+    )
+    jitter: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="SD of a random gain and offset of each map, in SDs of the map, anew for each cube.",
+    )
+    flip: bool = Field(False, description="Mirror half of the cubes left to right.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="Learning rate: as given, or after a short rise down a half cosine to a hundredth."
+    )
+    average: float = Field(
+        0.0, ge=0, lt=1, description="Keep this share of a running average of the weights at each step; 0: no average."
+    )
+    clip: float = Field(0.0, ge=0, description="Longest gradient of the generator, as a norm; 0: any.")
     select: Literal["best", "last"] = Field(
         "best", description="Which weights a stage ends with: lowest validation loss, or those after the last epoch."
     )
@@ -131,48 +177,19 @@ class ThresholdOptions(OptionGroup):
     )
     threshold_k: float = Field(1.0, ge=0, le=10, description="Standard deviations below the controls' mean.")
     threshold_value: float | None = Field(None, gt=0, description="DVR threshold, where threshold is value.")
+    threshold_probability: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="Chance of a measured DVR below the threshold from which a voxel is predicted to be demyelinated, "
+        "where the model says its variance; 0.5 compares the predicted DVR itself.",
+    )
 
     @model_validator(mode="after")
     def _value_given(self) -> ThresholdOptions:
         if self.threshold == "value" and self.threshold_value is None:
             raise ValueError('threshold is "value" but threshold_value is not given')
         return self
-
-
-def refuse_one_draw(draws: int) -> int:
-    """Return a number of draws for a standard deviation: 0 for none, or 2 and more.
-
-    Raises
-    ------
-    ValueError
-        If it is 1.
-    """
-    if draws == 1:
-        raise ValueError("a standard deviation needs 2 draws or more")
-    return draws
-
-
-class PredictionOptions(OptionGroup):
-    """What is predicted besides the maps, and how."""
-
-    uncertainty: int = Field(
-        0, ge=0, le=10_000, description="Draws of noise (and dropout) per model for the uncertainty map; 0: none."
-    )
-    saliency: bool = Field(False, description="Write each modality's saliency (Eq. 7) and their maximum.")
-    saliency_target: Literal["auto", "loss", "dvr"] = Field(
-        "auto",
-        description="loss: against the measured DVR; dvr: mean predicted DVR in the lesions; auto: loss if it can.",
-    )
-    saliency_check: bool = Field(
-        False, description="Randomise the weights layer by layer and write how much of the saliency is left."
-    )
-    threshold_value: float | None = Field(
-        None, gt=0, description="DVR below which a lesion voxel is demyelinated; by default the model's own threshold."
-    )
-    resample: bool = Field(False, description="Resample maps that lie on another grid than the subject's first map.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of the noise: the same seed gives the same maps.")
-
-    _two_draws = field_validator("uncertainty")(refuse_one_draw)
 
 
 class Options(OptionGroup):
@@ -185,6 +202,16 @@ class Options(OptionGroup):
     training: TrainingOptions = TrainingOptions()
     runtime: RuntimeOptions = RuntimeOptions()
     demyelination: ThresholdOptions = ThresholdOptions()
+
+    @model_validator(mode="after")
+    def _networks_can(self) -> Options:
+        if self.network.variance and (self.network.generator != "residual" or self.loss.distance != "l2"):
+            raise ValueError('variance needs generator "residual" and distance "l2"')
+        if self.loss.adversarial and self.training.crop % self.network.patch:
+            raise ValueError(f"crop {self.training.crop} must be a multiple of the patch ({self.network.patch})")
+        if 0 < self.training.crop < 16:
+            raise ValueError(f"crop {self.training.crop} must be 16 or more, or 0 for the whole volume")
+        return self
 
     @model_validator(mode="after")
     def _shape_fits(self) -> Options:

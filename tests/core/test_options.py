@@ -53,7 +53,10 @@ def test_none_is_written_as_a_word_and_read_back(tmp_path: Path) -> None:
         ({"training": {"epochs": 0}}, "training.epochs must be greater than or equal to 1, got 0"),
         ({"network": {"refiners": 4}}, "network.refiners must be less than or equal to 3, got 4"),
         ({"network": {"dropout": 1.0}}, "network.dropout must be less than 1, got 1.0"),
-        ({"network": {"generator": "resnet"}}, "network.generator must be 'unet' or 'two_layer', got 'resnet'"),
+        (
+            {"network": {"generator": "resnet"}},
+            "network.generator must be 'unet', 'two_layer' or 'residual', got",
+        ),
         ({"data": {"shape": [100, 160, 128]}}, r"shape (100, 160, 128) must be multiples of 8"),
         ({"data": {"shape": [48, 64, 48]}}, "of the discriminator's patch (32)"),
         ({"demyelination": {"threshold": "value"}}, "threshold_value is not given"),

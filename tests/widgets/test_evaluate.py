@@ -18,7 +18,8 @@ from napari_myelin.core.evaluation.statistics import limits_of_agreement
 from napari_myelin.core.evaluation.table import read_evaluation
 from napari_myelin.core.inference.cohort import predict_cohort
 from napari_myelin.core.inference.model import load_model
-from napari_myelin.core.options import PredictionOptions, RuntimeOptions
+from napari_myelin.core.options import RuntimeOptions
+from napari_myelin.core.prediction_options import PredictionOptions
 from napari_myelin.widgets.evaluate.panel import EvaluatePanel
 from napari_myelin.widgets.session import Session, session_of
 

@@ -20,7 +20,7 @@ from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.inference import predict as engine
 from napari_myelin.core.inference.model import Model, load_model
-from napari_myelin.core.options import PredictionOptions
+from napari_myelin.core.prediction_options import PredictionOptions
 from napari_myelin.widgets.layers import Frame
 from napari_myelin.widgets.predict.panel import PredictPanel
 from napari_myelin.widgets.predict.prediction_job import Request, Result, predicting

@@ -25,8 +25,20 @@ class Normalisation:
     brain_mean: dict[str, float]
     brain_sd: dict[str, float]
 
-    def z(self, name: str, array: np.ndarray) -> np.ndarray:
-        """Return the z-score of a map."""
+    def z(self, name: str, array: np.ndarray, harmonise: bool = False) -> np.ndarray:
+        """Return the z-score of a map.
+
+        Parameters
+        ----------
+        name
+            The channel.
+        array
+            Any shape, in the map's unit.
+        harmonise
+            Scale the map first so that its mean over the voxels that are not 0 is that of the training subjects.
+        """
+        if harmonise and (array != 0).any():
+            array = array * np.float32(self.brain_mean[name] / array[array != 0].mean(dtype=np.float64))
         return (array - np.float32(self.mean[name])) / np.float32(self.sd[name])
 
     def back(self, name: str, array: np.ndarray) -> np.ndarray:

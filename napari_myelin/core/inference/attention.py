@@ -16,7 +16,7 @@ from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.inference.model import Model
 from napari_myelin.core.inference.predict import Inputs, network_inputs
-from napari_myelin.core.losses.reconstruction import plain_l1, region_l1
+from napari_myelin.core.losses.reconstruction import plain_l1, region_l1, weighted_l2
 from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.runtime import fill_noise, generator
 
@@ -29,7 +29,7 @@ class Saliency:
 
     ``maps`` holds one float32 volume a modality and ``Max``, their maximum, all >= 0; ``target`` is ``loss``
     (against the true DVR) or ``dvr`` (mean predicted DVR in ``region``); ``region`` is ``lesion``, ``brain``,
-    or, for the loss, ``regions`` (Eq. 5) or ``image`` (Eq. 4).
+    or, for the loss, ``regions`` (Eq. 5), ``image`` (Eq. 4) or ``brain`` (squared errors).
     """
 
     maps: dict[str, Volume]
@@ -54,7 +54,7 @@ def saliency(
     model, subject
         As for `predict`.
     target
-        ``"loss"``: the L1 term that the last stage was trained with, against the measured DVR (z-scored);
+        ``"loss"``: the reconstruction term that the last stage was trained with, against the measured DVR (z-scored);
         ``"dvr"``: the mean predicted DVR inside ``region``. By default the loss where a DVR was measured.
     region
         Where ``dvr`` averages; the brain takes the place of the lesions where there are none.
@@ -83,12 +83,17 @@ def saliency(
 
 
 class _LossObjective:
-    """The L1 term of the last stage, as a function of the predicted map (1, 1, I, J, K), z-scored."""
+    """The reconstruction term of the last stage, as a function of the predicted map (1, 1, I, J, K), z-scored.
 
-    def __init__(self, dvr: Tensor, regions: Tensor | None) -> None:
-        self.dvr, self.regions = dvr, regions
+    Squared errors where there are ``weights``, the L1 over regions where there are regions, else the plain L1.
+    """
+
+    def __init__(self, dvr: Tensor, regions: Tensor | None, weights: Tensor | None = None) -> None:
+        self.dvr, self.regions, self.weights = dvr, regions, weights
 
     def __call__(self, predicted: Tensor) -> Tensor:
+        if self.weights is not None:
+            return weighted_l2(predicted, self.dvr, self.weights)
         if self.regions is None:
             return plain_l1(predicted, self.dvr)
         return region_l1(predicted, self.dvr, self.regions)
@@ -126,7 +131,7 @@ def gradient_map(network: Cascade, mri: Tensor, objective: Objective, seed: int 
     network.requires_grad_(False)  # gradients of the weights are not needed, and are large
     try:
         with torch.enable_grad():
-            value = objective(network(mri, fill_noise(mri, seed, "prediction"))[-1])
+            value = objective(network(mri, fill_noise(mri, seed, "prediction"))[-1][:, :1])
             (gradient,) = torch.autograd.grad(value, mri)
     finally:
         for parameter, flag in zip(network.parameters(), wanted, strict=True):
@@ -147,6 +152,10 @@ def _objective(
     if target == "loss":
         dvr = tensor(model.normalisation.z("dvr", on_grid("dvr")).astype(np.float32))
         loss = model.card.options.loss
+        if loss.distance == "l2":
+            brain = inputs.placement.to_network(subject.brain(resample), order=0)
+            weights = brain * (1 + (loss.lesion_weight - 1) * (0 if lesion is None else lesion))
+            return _LossObjective(dvr, None, tensor(weights.astype(np.float32))), "brain"
         kind = loss.sketcher_l1 if model.card.stages == 1 else loss.refiner_l1
         if kind == "plain":
             return _LossObjective(dvr, None), "image"

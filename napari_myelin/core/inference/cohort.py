@@ -25,7 +25,8 @@ from napari_myelin.core.inference.outputs import (
 )
 from napari_myelin.core.inference.predict import check_usable, predict
 from napari_myelin.core.inference.suitability import likeness
-from napari_myelin.core.options import PredictionOptions, RuntimeOptions
+from napari_myelin.core.options import RuntimeOptions
+from napari_myelin.core.prediction_options import PredictionOptions
 from napari_myelin.core.runtime import is_first_rank, launch, out_of_memory
 
 

@@ -20,7 +20,7 @@ from napari_myelin.core.evaluation.demyelination import UNSURE, Lesion, Threshol
 from napari_myelin.core.inference.attention import Randomised, Saliency
 from napari_myelin.core.inference.model import INTENDED_USE, ModelCard
 from napari_myelin.core.inference.predict import Prediction
-from napari_myelin.core.options import PredictionOptions
+from napari_myelin.core.prediction_options import PredictionOptions
 
 GENERATOR = "napari-myelin predict"
 CARDS, THRESHOLD_MAP = "model.json", "threshold.nii.gz"

@@ -16,6 +16,7 @@ from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Progress
 from napari_myelin.core.inference.model import Model, ModelCard
+from napari_myelin.core.inference.spread import Spread, uncertainty
 from napari_myelin.core.runtime import fill_noise, seeded
 
 
@@ -24,7 +25,8 @@ class Prediction:
     """What the models say about one subject, as float32 volumes on its own grid, in DVR units.
 
     ``sketch`` is the Sketcher's map and ``dvr`` the last Refiner's (the same where there is none), each the mean
-    over the models; ``uncertainty`` the standard deviation over draws and models, None where one was made;
+    over the models; ``uncertainty`` the standard deviation over draws and models, with the variance that a model
+    predicts itself added, None where there is neither;
     ``covered`` the share of the brain inside the network's grid, in [0, 1] (the rest is 0 in every map).
     """
 
@@ -36,10 +38,14 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Inputs:
-    """A subject on a model's grid: ``mri`` (1, M, I, J, K), z-scored, and the way back."""
+    """A subject on a model's grid: ``mri`` (1, M, I, J, K), z-scored, and the way back.
+
+    ``brain`` is bool on the subject's own grid where the model predicts 0 outside it, else None.
+    """
 
     mri: torch.Tensor
     placement: Placement
+    brain: np.ndarray | None = None
 
 
 def check_usable(model: Model, subject: Subject) -> None:
@@ -77,12 +83,14 @@ def network_inputs(model: Model, subject: Subject, device: torch.device, resampl
     """
     check_usable(model, subject)
     placement = place(model.card, subject, resample)
-    normalisation = model.normalisation
+    normalisation, data = model.normalisation, model.card.options.data
     channels = [
-        normalisation.z(name, placement.to_network(subject.volume(name, resample))) for name in model.card.modalities
+        normalisation.z(name, placement.to_network(subject.volume(name, resample)), data.harmonise)
+        for name in model.card.modalities
     ]
     mri = torch.from_numpy(np.stack(channels)[None]).float().to(device)
-    return Inputs(mri.contiguous(memory_format=torch.channels_last_3d), placement)
+    brain = subject.brain(resample).array if data.brain_only else None
+    return Inputs(mri.contiguous(memory_format=torch.channels_last_3d), placement, brain)
 
 
 def predict(
@@ -104,7 +112,8 @@ def predict(
         Needs every modality of the models; a measured DVR is not looked at.
     draws
         Number of draws of the noise z, and of dropout where the network has it, per model, for the
-        uncertainty. With 0 the uncertainty is the spread over the models, if there are several.
+        uncertainty. With 0 the uncertainty is the spread over the models, if there are several. A model that predicts
+        its own variance and has no noise is not drawn from: every draw would be the same.
     seed
         Of the noise: the same seed gives the same maps.
     device
@@ -150,43 +159,61 @@ def predict_in_steps(
         As `predict`.
     """
     device = torch.device(device)
-    sketches, finals, spread, covered = [], [], Spread(), 1.0
-    done, total = 0, len(models) * (1 + draws)
+    sketches, finals, variances, spread, covered = [], [], [], Spread(), 1.0
+    draws_of = [0 if _says_its_variance(model) else draws for model in models]
+    done, total = 0, len(models) + sum(draws_of)
     yield Progress("predicting", done, total, subject.key)
     for number, model in enumerate(models):
         network = model.network.to(device)
         inputs = network_inputs(model, subject, device, resample)
         covered = min(covered, inputs.placement.covered)
-        sketch, final = _run(network, inputs, model, derive=(seed, "prediction"))
+        sketch, final, variance = _run(network, inputs, model, derive=(seed, "prediction"))
         if not np.isfinite(final.array).all():
             raise MyelinError(f"model {model.card.uid} predicts NaN for {subject.key}: train it again, or use another")
         sketches.append(sketch)
         finals.append(final)
+        variances += [] if variance is None else [variance]
         done += 1
         yield Progress("predicting", done, total, subject.key)
-        for draw in range(draws):
+        for draw in range(draws_of[number]):
             with dropping(network), seeded(device, seed, "dropout", number, draw):
                 spread.add(_run(network, inputs, model, derive=(seed, "draw", number, draw))[1].array)
             done += 1
             yield Progress("predicting", done, total, f"draw {draw + 1} of {draws}")
-        if not draws:
+        if not draws_of[number]:
             spread.add(final.array)
     dvr = _mean(finals)
-    uncertainty = Volume(spread.sd(), dvr.affine) if spread.count > 1 else None
-    yield Prediction(dvr, _mean(sketches), uncertainty, covered)
+    sd = uncertainty(spread, [variance.array for variance in variances])
+    spread_out = None if sd is None else Volume(sd, dvr.affine)
+    yield Prediction(dvr, _mean(sketches), spread_out, covered)
 
 
-def _run(network: nn.Module, inputs: Inputs, model: Model, derive: tuple[int | str, ...]) -> tuple[Volume, Volume]:
+def _says_its_variance(model: Model) -> bool:
+    network = model.card.options.network
+    return network.variance and not network.noise
+
+
+def _run(
+    network: nn.Module, inputs: Inputs, model: Model, derive: tuple[int | str, ...]
+) -> tuple[Volume, Volume, Volume | None]:
+    """Return the sketch, the last map, and the variance of the measured DVR where the model predicts it."""
     # the noise depends on the seed and the grid alone, so a prediction can be made again
     noise = fill_noise(inputs.mri, int(derive[0]), *derive[1:])
     maps = network(inputs.mri, noise)
-    first, last = (_to_subject(inputs, model, maps[index]) for index in (0, -1))
-    return first, last
+    scores, sd = model.normalisation, model.normalisation.sd["dvr"]
+    first, last = (_to_subject(inputs, scores.back("dvr", _array(maps[index][0, 0]))) for index in (0, -1))
+    if maps[-1].shape[1] == 1:
+        return first, last, None
+    return first, last, _to_subject(inputs, np.exp(_array(maps[-1][0, 1])) * np.float32(sd) ** 2)
 
 
-def _to_subject(inputs: Inputs, model: Model, tensor: torch.Tensor) -> Volume:
-    array = model.normalisation.back("dvr", tensor[0, 0].float().cpu().numpy())
-    return inputs.placement.to_subject(array)
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return np.asarray(tensor.float().cpu().numpy())
+
+
+def _to_subject(inputs: Inputs, array: np.ndarray) -> Volume:
+    volume = inputs.placement.to_subject(array)
+    return volume if inputs.brain is None else Volume(np.where(inputs.brain, volume.array, 0), volume.affine)
 
 
 def _mean(volumes: Sequence[Volume]) -> Volume:
@@ -207,23 +234,3 @@ def dropping(network: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.eval()
-
-
-class Spread:
-    """Standard deviation over maps that come one after the other, voxel by voxel (Welford 1962)."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._mean = np.zeros(())
-        self._squares = np.zeros(())
-
-    def add(self, array: np.ndarray) -> None:
-        """Take one more map into account."""
-        self.count += 1
-        delta = array - self._mean
-        self._mean = self._mean + delta / self.count
-        self._squares = self._squares + delta * (array - self._mean)
-
-    def sd(self) -> np.ndarray:
-        """Return the sample standard deviation, float32; needs two maps."""
-        return np.asarray(np.sqrt(self._squares / (self.count - 1)), dtype=np.float32)

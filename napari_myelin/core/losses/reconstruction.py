@@ -1,4 +1,4 @@
-"""L1 terms: plain (Eq. 4) and region-weighted (Eq. 5)."""
+"""Reconstruction terms: L1, plain (Eq. 4) and region-weighted (Eq. 5), and squared errors with their variance."""
 
 from __future__ import annotations
 
@@ -40,3 +40,34 @@ def region_l1(predicted: Tensor, dvr: Tensor, regions: Tensor) -> Tensor:
         mean = (member * one_error.flatten()).sum(1) / count.clamp(min=1)
         subjects.append(mean.sum() / (count > 0).sum())
     return torch.stack(subjects).mean()
+
+
+def weighted_l2(predicted: Tensor, dvr: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted mean of squared errors, whose best prediction is the mean of what may be measured.
+
+    Parameters
+    ----------
+    predicted, dvr
+        (B, 1, I, J, K), the same unit.
+    weights
+        (B, 1, I, J, K), 0 or more; where all are 0 the mean is 0.
+    """
+    return (weights * (predicted - dvr).square()).sum() / weights.sum().clamp(min=1)
+
+
+def variance_term(log_variance: Tensor, predicted: Tensor, dvr: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted mean of ``log v + (predicted - dvr)^2 / v``: least where v is the variance of the error.
+
+    It is twice the negative logarithm of a normal likelihood, without its constant. The prediction is taken as it
+    is: an uncertain voxel is not allowed to count less for the map itself (Seitzer et al. 2022, arXiv:2203.09168).
+
+    Parameters
+    ----------
+    log_variance, predicted, dvr
+        (B, 1, I, J, K); no gradient reaches ``predicted``.
+    weights
+        As for `weighted_l2`.
+    """
+    squares = (predicted.detach() - dvr).square()
+    term = log_variance + squares * torch.exp(-log_variance)
+    return (weights * term).sum() / weights.sum().clamp(min=1)

@@ -7,6 +7,7 @@ from torch import nn
 
 from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.networks.discriminator import PatchDiscriminator
+from napari_myelin.core.networks.residual import ResidualUNet
 from napari_myelin.core.networks.two_layer import TwoLayer
 from napari_myelin.core.networks.unet import UNet
 from napari_myelin.core.options import NetworkOptions
@@ -18,11 +19,13 @@ def build_cascade(options: NetworkOptions, modalities: int, seed: int) -> Cascad
     def generator(inputs: int) -> nn.Module:
         if options.generator == "two_layer":
             return TwoLayer(inputs, options.maps)
+        if options.generator == "residual":
+            return ResidualUNet(inputs, options.maps, outputs=2 if options.variance else 1)
         return UNet(inputs, options.maps, options.norm, options.dropout, output=options.output)
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Cascade(generator, modalities, options.refiners)
+        return Cascade(generator, modalities, options.refiners, noise=options.noise)
 
 
 def build_discriminator(options: NetworkOptions, modalities: int, seed: int) -> PatchDiscriminator:

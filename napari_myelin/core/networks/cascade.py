@@ -20,33 +20,49 @@ class Cascade(nn.Module):
         Number of MR images M.
     refiners
         Number of Refiners n; 0 leaves the Sketcher alone.
+    noise
+        Off: the Sketcher sees zeros in place of the noise.
     """
 
-    def __init__(self, generator: Callable[[int], nn.Module], modalities: int, refiners: int = 1) -> None:
+    def __init__(
+        self,
+        generator: Callable[[int], nn.Module],
+        modalities: int,
+        refiners: int = 1,
+        *,
+        noise: bool = True,
+    ) -> None:
         super().__init__()
+        self.noise = noise
         self.stages = nn.ModuleList(generator(modalities + 1) for _ in range(refiners + 1))
 
-    def stage(self, index: int, mri: Tensor, condition: Tensor) -> Tensor:
-        """Return the map (B, 1, I, J, K) of one stage.
+    def condition(self, index: int, before: Tensor) -> Tensor:
+        """Return what a stage sees besides the MR images, (B, 1, I, J, K).
 
         Parameters
         ----------
         index
-            0 is the Sketcher G_S, whose condition is the noise z; k is the k-th Refiner G_R, whose
-            condition is the map of the stage before it, I_S.
-        mri
-            (B, M, I, J, K), z-scored.
-        condition
-            (B, 1, I, J, K).
+            0 is the Sketcher G_S, k the k-th Refiner G_R.
+        before
+            The noise z for the Sketcher; for a Refiner what the stage before it returned, of which the first channel
+            is the map I_S. (B, C, I, J, K).
+        """
+        return torch.zeros_like(before) if index == 0 and not self.noise else before[:, :1]
+
+    def stage(self, index: int, mri: Tensor, condition: Tensor) -> Tensor:
+        """Return what one stage makes of ``mri`` (B, M, I, J, K), z-scored, and its `condition`.
+
+        The first channel of (B, C, I, J, K) is the map; a second one, of a generator that has it, is the logarithm of
+        its variance.
         """
         out: Tensor = self.stages[index](torch.cat([mri, condition], dim=1))
         return out
 
     def forward(self, mri: Tensor, noise: Tensor) -> list[Tensor]:
-        """Return the map of each stage: the sketch, then each refinement, all (B, 1, I, J, K)."""
+        """Return what each stage makes: the sketch, then each refinement, all (B, C, I, J, K) as for `stage`."""
         maps = [noise]
         for index in range(len(self.stages)):
-            maps.append(self.stage(index, mri, maps[-1]))
+            maps.append(self.stage(index, mri, self.condition(index, maps[-1])))
         return maps[1:]
 
     def first(self, stages: int) -> Cascade:

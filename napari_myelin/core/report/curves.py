@@ -54,7 +54,8 @@ def loss_curves(events: Sequence[Event]) -> list[tuple[str, str]]:
 
 def _terms(upper: Axes, lower: Axes, epochs: Sequence[Epoch]) -> None:
     numbers = [event.epoch for event in epochs]
-    upper.plot(numbers, [event.losses["l1"] for event in epochs], color=COLOURS["l1"], label="L1, training (z-score)")
+    term = "l2" if "l2" in epochs[0].losses else "l1"
+    upper.plot(numbers, [event.losses[term] for event in epochs], color=COLOURS["l1"])
     held = [event for event in epochs if event.validation]
     if held:
         twin = upper.twinx()
@@ -64,7 +65,8 @@ def _terms(upper: Axes, lower: Axes, epochs: Sequence[Epoch]) -> None:
         twin.set_ylim(bottom=0)
         twin.set_ylabel("held-out MSE, DVR²", color=COLOURS["held-out"])
     upper.set_ylim(bottom=0)
-    upper.set_ylabel("L1, training", color=COLOURS["l1"])
+    name = {"l1": "L1, training", "l2": "squared error, training"}[term]
+    upper.set_ylabel(f"{name} (z-score)", color=COLOURS["l1"])
     if "adversarial" not in epochs[0].losses:
         lower.set_visible(False)
         return

@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 
 from napari_myelin.core.errors import UsageError, nearest
-from napari_myelin.core.options import OptionGroup, Options, refuse_one_draw
+from napari_myelin.core.options import OptionGroup, Options
 from napari_myelin.core.options_file import explain, group_to_toml, options_from, preset, read_toml, to_toml, toml_value
+from napari_myelin.core.prediction_options import refuse_one_draw
 from napari_myelin.core.study.methods import known_methods
 
 STUDY = "study.toml"

@@ -25,7 +25,7 @@ from napari_myelin.core.inference.cohort import predict_cohort
 from napari_myelin.core.inference.evaluate import leakage
 from napari_myelin.core.inference.model import Model, load_model
 from napari_myelin.core.inference.outputs import CARDS, Predictions, read_outputs, write_saliency
-from napari_myelin.core.options import PredictionOptions
+from napari_myelin.core.prediction_options import PredictionOptions
 from napari_myelin.core.runtime import resolve_device
 from napari_myelin.core.study.facts import commit, write_about
 from napari_myelin.core.study.folds import Fold

@@ -154,17 +154,32 @@ def _threshold(ground: Ground, options: Options) -> Threshold | None:
     return threshold
 
 
-def to_tensors(ground: Ground, key: str, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return a subject's z-scored ``mri`` (1, M, I, J, K), ``dvr`` and ``regions`` (1, 1, I, J, K) on ``device``."""
+@dataclass(frozen=True)
+class SubjectTensors:
+    """A subject on the network's grid: ``mri`` (1, M, I, J, K) and ``dvr``, z-scored, ``regions`` and ``brain``."""
+
+    mri: torch.Tensor
+    dvr: torch.Tensor
+    regions: torch.Tensor
+    brain: torch.Tensor
+
+
+def to_tensors(ground: Ground, key: str, harmonise: bool, device: torch.device) -> SubjectTensors:
+    """Return a subject's arrays on ``device``; ``dvr``, ``regions`` and ``brain`` are (1, 1, I, J, K)."""
     normalisation = ground.normalisation
     if normalisation is None:
         raise MyelinError("the cohort is not prepared yet")
     mri, dvr, regions = ground.cache.load(key)
-    scored = np.stack([normalisation.z(n, m) for n, m in zip(ground.cache.modalities, mri, strict=True)])
+    brain = (mri != 0).any(axis=0)
+    scored = np.stack(
+        [normalisation.z(name, map_, harmonise) for name, map_ in zip(ground.cache.modalities, mri, strict=True)]
+    )
     target = normalisation.z("dvr", dvr)
 
     def tensor(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
     images = tensor(scored.astype(np.float32))[None].contiguous(memory_format=torch.channels_last_3d)
-    return images, tensor(target.astype(np.float32))[None, None], tensor(regions)[None, None]
+    return SubjectTensors(
+        images, tensor(target.astype(np.float32))[None, None], tensor(regions)[None, None], tensor(brain)[None, None]
+    )

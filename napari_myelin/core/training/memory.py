@@ -36,17 +36,20 @@ def training_bytes(options: Options, shape: Sequence[int], modalities: int) -> i
     kept: list[Tensor] = []
     with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         generator = build_cascade(options.network, modalities, seed=0).stages[0]
-        image = torch.empty(1, modalities + 1, *shape)
+        training = options.training
+        seen_at_once = [min(training.crop or edge, edge) for edge in shape]
+        cubes = training.crops if training.crop else 1
+        image = torch.empty(cubes, modalities + 1, *seen_at_once)
         out = generator(image)
         weights = [generator]
         if options.loss.adversarial:
             discriminator = build_discriminator(options.network, modalities, seed=0)
-            discriminator(image[:, :-1], out)
+            discriminator(image[:, :modalities], out[:, :1])
             weights.append(discriminator)
     parameters = sum(p.numel() * p.element_size() for network in weights for p in network.parameters())
     activations = sum(seen.values())
     # the gradient of the widest map on its way back, next to the map itself
-    widest = options.network.maps * 2 * 4 * int(torch.tensor(shape).prod())
+    widest = options.network.maps * 2 * 4 * cubes * int(torch.tensor(seen_at_once).prod())
     return options.training.batch * activations + 4 * parameters + 2 * widest
 
 

@@ -10,12 +10,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from napari_myelin.core.data.cache import LESION
 from napari_myelin.core.errors import UsageError
 from napari_myelin.core.networks.build import build_discriminator
 from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import derive_seed, fill_noise, to_device
+from napari_myelin.core.training.cubes import cut
 from napari_myelin.core.training.ground import Ground, to_tensors
+from napari_myelin.core.training.pace import Average
 from napari_myelin.core.training.step import Sample, StageNets
 
 
@@ -49,8 +52,17 @@ class Best:
     weights: dict[str, Tensor]
 
 
-def open_stage(index: int, cascade: Cascade, options: Options, fabric: Fabric) -> StageNets:
-    """Return what stage ``index`` trains: the others are frozen, this one starts from scratch."""
+def open_stage(position: Position, cascade: Cascade, options: Options, fabric: Fabric, steps: int) -> StageNets:
+    """Return what the stage at ``position`` trains: the others are frozen, this one starts from scratch.
+
+    Parameters
+    ----------
+    position, cascade, options, fabric
+        Of the run.
+    steps
+        Of an epoch.
+    """
+    index = position.stage
     cascade.requires_grad_(False).eval()
     generator = cascade.stages[index].requires_grad_(True).train()
     sketching = index == 0
@@ -70,6 +82,12 @@ def open_stage(index: int, cascade: Cascade, options: Options, fabric: Fabric) -
         weight=loss.lambda_sketcher if sketching else loss.lambda_refiner,
         region_weighted=(loss.sketcher_l1 if sketching else loss.refiner_l1) == "region",
         adversarial_form=loss.adversarial_form,
+        squared=loss.distance == "l2",
+        clip=options.training.clip,
+        rate=rate if options.training.schedule == "cosine" else 0.0,
+        steps=options.training.epochs * steps,
+        done=position.epoch * steps + position.step,
+        average=Average(options.training.average) if options.training.average else None,
     )
 
 
@@ -104,15 +122,20 @@ def epoch_order(keys: list[str], position: Position, options: Options) -> list[l
 def make_sample(ground: Ground, cascade: Cascade, key: str, position: Position, options: Options) -> Sample:
     """Return one training sample, with the noise (Sketcher) or the frozen stages' map (Refiner) as condition."""
     device = next(cascade.parameters()).device
-    mri, dvr, regions = to_tensors(ground, key, device)
+    subject = to_tensors(ground, key, options.data.harmonise, device)
+    mri, training = subject.mri, options.training
     where: tuple[int | str, ...] = (position.stage, position.epoch, position.step, key)
-    noise = fill_noise(mri, options.training.seed, "noise", *where)
-    condition = noise
+    before = fill_noise(mri, training.seed, "noise", *where)
     if position.stage > 0:
         # the frozen stages predict as they will for users: without dropout
         with torch.no_grad():
-            condition = cascade.first(position.stage)(mri, noise)[-1]
-    return Sample(mri, dvr, regions, condition, derive_seed(options.training.seed, "dropout", *where))
+            before = cascade.first(position.stage)(mri, before)[-1]
+    weights = subject.brain * (1 + (options.loss.lesion_weight - 1) * (subject.regions == LESION))
+    condition = cascade.condition(position.stage, before)
+    sample = Sample(
+        mri, subject.dvr, subject.regions, weights, condition, derive_seed(training.seed, "dropout", *where)
+    )
+    return cut(sample, training, *where) if training.crop else sample
 
 
 def stage_state(nets: StageNets) -> dict[str, Any]:
@@ -121,6 +144,8 @@ def stage_state(nets: StageNets) -> dict[str, Any]:
     if nets.discriminator is not None:
         state["discriminator"] = nets.discriminator.state_dict()
         state["discriminator_optimiser"] = nets.discriminator_optimiser.state_dict()
+    if nets.average is not None:
+        state["average"] = nets.average.weights
     return state
 
 
@@ -130,3 +155,5 @@ def load_stage_state(nets: StageNets, state: dict[str, Any]) -> None:
     if nets.discriminator is not None:
         nets.discriminator.load_state_dict(state["discriminator"])
         nets.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
+    if nets.average is not None:
+        nets.average.weights = state["average"]

@@ -12,23 +12,27 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from napari_myelin.core.losses.adversarial import discriminator_loss, generator_loss, right_answers
-from napari_myelin.core.losses.reconstruction import plain_l1, region_l1
+from napari_myelin.core.losses.reconstruction import plain_l1, region_l1, variance_term, weighted_l2
 from napari_myelin.core.runtime import seeded
+from napari_myelin.core.training.pace import Average, cosine
 
 Losses = dict[str, Tensor]
+LIKELIHOOD = 0.1  # weight of the variance beside the squared errors
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One subject on the network's grid, z-scored, on the device.
+    """One subject on the network's grid, or N cubes of it, z-scored, on the device.
 
-    ``mri`` (1, M, I, J, K); ``dvr`` (1, 1, I, J, K); ``regions`` (1, 1, I, J, K) 0 other, 1 NAWM, 2 lesion;
-    ``condition`` (1, 1, I, J, K), the noise z or the map of the stage before; ``seed`` of its dropout.
+    ``mri`` (N, M, I, J, K); ``dvr`` (N, 1, I, J, K); ``regions`` (N, 1, I, J, K) 0 other, 1 NAWM, 2 lesion;
+    ``weights`` (N, 1, I, J, K), how much each voxel counts in squared errors; ``condition`` (N, 1, I, J, K), what the
+    stage sees besides (`Cascade.condition`); ``seed`` of its dropout.
     """
 
     mri: Tensor
     dvr: Tensor
     regions: Tensor
+    weights: Tensor
     condition: Tensor
     seed: int
 
@@ -44,6 +48,12 @@ class StageNets:
     weight: float  # lambda of Eq. 6
     region_weighted: bool  # Eq. 5 instead of Eq. 4
     adversarial_form: str
+    squared: bool = False  # squared errors instead of L1
+    clip: float = 0.0  # longest gradient of G; 0: any
+    rate: float = 0.0  # of learning, where it changes from step to step
+    steps: int = 0  # of the whole stage
+    done: int = 0  # of them
+    average: Average | None = None
 
 
 def train_step(nets: StageNets, samples: Sequence[Sample], fabric: Fabric) -> Losses:
@@ -53,6 +63,8 @@ def train_step(nets: StageNets, samples: Sequence[Sample], fabric: Fabric) -> Lo
     the whole batch. Subjects go through the networks one by one: their statistics and their dropout are
     their own, and a batch does not depend on how it is shared between devices.
     """
+    if nets.rate:
+        _set_rate(nets)
     # generate, once for both updates
     generated = [_generate(nets, sample, fabric) for sample in samples]
     terms: list[Losses] = [{} for _ in samples]
@@ -63,7 +75,7 @@ def train_step(nets: StageNets, samples: Sequence[Sample], fabric: Fabric) -> Lo
         for sample, fake, term in zip(samples, generated, terms, strict=True):
             with fabric.autocast():
                 true_logits = nets.discriminator(sample.mri, sample.dvr)
-                fake_logits = nets.discriminator(sample.mri, fake.detach())
+                fake_logits = nets.discriminator(sample.mri, fake[:, :1].detach())
                 loss = discriminator_loss(true_logits, fake_logits)
             fabric.backward(loss / len(samples))
             term["discriminator"] = loss.detach()
@@ -74,19 +86,29 @@ def train_step(nets: StageNets, samples: Sequence[Sample], fabric: Fabric) -> Lo
     # G: pass for true, and stay near the true map
     nets.generator_optimiser.zero_grad()
     for sample, fake, term in zip(samples, generated, terms, strict=True):
-        l1 = _l1(nets, sample, fake)
-        total = nets.weight * l1
-        term["l1"] = l1.detach()
+        total = nets.weight * _reconstruction(nets, sample, fake, term)
         if nets.discriminator is not None:
             with _frozen(nets.discriminator), fabric.autocast():
-                adversarial = generator_loss(nets.discriminator(sample.mri, fake), nets.adversarial_form)
+                adversarial = generator_loss(nets.discriminator(sample.mri, fake[:, :1]), nets.adversarial_form)
             total = adversarial + total
             term["adversarial"] = adversarial.detach()
         fabric.backward(total / len(samples))
         term["generator"] = total.detach()
     share_gradients(nets.generator, fabric)
+    if nets.clip:
+        fabric.clip_gradients(nets.generator, nets.generator_optimiser, max_norm=nets.clip, error_if_nonfinite=False)
     nets.generator_optimiser.step()
+    if nets.average is not None:
+        nets.average.follow(nets.generator, nets.done)
+    nets.done += 1
     return _averaged(terms, fabric)
+
+
+def _set_rate(nets: StageNets) -> None:
+    for optimiser in (nets.generator_optimiser, nets.discriminator_optimiser):
+        if optimiser is not None:
+            for group in optimiser.param_groups:
+                group["lr"] = nets.rate * cosine(nets.done, nets.steps)
 
 
 def _generate(nets: StageNets, sample: Sample, fabric: Fabric) -> Tensor:
@@ -95,10 +117,20 @@ def _generate(nets: StageNets, sample: Sample, fabric: Fabric) -> Tensor:
     return fake.float()
 
 
-def _l1(nets: StageNets, sample: Sample, fake: Tensor) -> Tensor:
-    if nets.region_weighted:
-        return region_l1(fake, sample.dvr, sample.regions)
-    return plain_l1(fake, sample.dvr)
+def _reconstruction(nets: StageNets, sample: Sample, fake: Tensor, term: Losses) -> Tensor:
+    """Return what is weighted by lambda, and note its parts in ``term``."""
+    map_, log_variance = fake[:, :1], fake[:, 1:]
+    if not nets.squared:
+        l1 = region_l1(map_, sample.dvr, sample.regions) if nets.region_weighted else plain_l1(map_, sample.dvr)
+        term["l1"] = l1.detach()
+        return l1
+    loss = weighted_l2(map_, sample.dvr, sample.weights)
+    term["l2"] = loss.detach()
+    if log_variance.shape[1]:
+        likelihood = variance_term(log_variance, map_, sample.dvr, sample.weights)
+        term["variance"] = likelihood.detach()
+        loss = loss + LIKELIHOOD * likelihood
+    return loss
 
 
 @contextmanager

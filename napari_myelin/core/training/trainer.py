@@ -21,6 +21,7 @@ from napari_myelin.core.runtime import any_rank, derive_seed, is_first_rank, lau
 from napari_myelin.core.training.failure import finite, refuse_broken_weights
 from napari_myelin.core.training.folder import LAST, MODEL, PREVIEW, STATE, is_finished, open_run
 from napari_myelin.core.training.ground import Ground, open_ground, prepare
+from napari_myelin.core.training.pace import averaged
 from napari_myelin.core.training.product import make_model
 from napari_myelin.core.training.record import Record
 from napari_myelin.core.training.stage import (
@@ -77,7 +78,7 @@ class Trainer:
         yield self._started(resumed=state is not None)
         self._began = began - self.position.seconds
         while self.position.stage < len(self.names):
-            nets = open_stage(self.position.stage, self.cascade, self.options, self.fabric)
+            nets = open_stage(self.position, self.cascade, self.options, self.fabric, self.steps)
             if state is not None and "generator_optimiser" in state:
                 load_stage_state(nets, state)
             state = None
@@ -85,8 +86,6 @@ class Trainer:
             if stopped:
                 return
         yield from self._finish()
-
-    # --- opening and resuming -----------------------------------------------------------------------
 
     def _open_run(self, resume: bool) -> dict[str, Any] | None:
         state = open_run(self.run, self.options, resume)
@@ -129,15 +128,14 @@ class Trainer:
             notes=self.ground.notes,
         )
 
-    # --- one stage ----------------------------------------------------------------------------------
-
     def _train_stage(self, nets: StageNets) -> Generator[Event, None, bool]:
         """Train the epochs of one stage; the generator's value is whether it was asked to stop."""
         epochs = self.options.training.epochs
         while self.position.epoch < epochs:
             if (yield from self._train_epoch(nets)):
                 return True
-            yield from self._end_epoch(nets)
+            with averaged(nets.generator, nets.average):
+                yield from self._end_epoch(nets)
             self.position.epoch += 1
             self.position.step, self.position.sums = 0, {}
             if self.position.epoch < epochs:
@@ -154,7 +152,8 @@ class Trainer:
             if any_rank(bool(self.stop), self.fabric):
                 refuse_broken_weights(nets, self.names[position.stage], position)
                 yield self._save(nets)
-                self._write_model(LAST)
+                with averaged(nets.generator, nets.average):
+                    self._write_model(LAST)
                 yield Stopped(self.names[position.stage], position.epoch + 1, position.step)
                 return True
             before = time.monotonic()
@@ -177,7 +176,7 @@ class Trainer:
         if self.ground.validation and (epoch % training.validate_every == 0 or epoch == training.epochs):
             model = self._model()
             held = self.ground.validation
-            validation = validate(model, held, self.fabric, nets.region_weighted, self.run / PREVIEW)
+            validation = validate(model, held, self.fabric, nets, self.run / PREVIEW)
             yield Preview(stage, epoch, held[0].key, PREVIEW)
             # NaN is never the best
             if validation["loss"] < (math.inf if self.best is None else self.best.loss):
@@ -194,6 +193,8 @@ class Trainer:
         yield Epoch(stage, epoch, training.epochs, losses, balance, validation, seconds, left)
 
     def _end_stage(self, nets: StageNets) -> Iterator[Event]:
+        if nets.average is not None:
+            nets.generator.load_state_dict(nets.average.weights)
         self._write_model(LAST)
         if self.options.training.select == "best" and self.best is not None:
             nets.generator.load_state_dict(self.best.weights)
@@ -210,8 +211,6 @@ class Trainer:
         yield Finished(str(self.run / MODEL), self._elapsed())
         if self.fabric.is_global_zero:
             self.ground.cache.clear()
-
-    # --- what is written ----------------------------------------------------------------------------
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began

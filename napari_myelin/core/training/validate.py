@@ -16,12 +16,15 @@ from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.inference.model import Model
 from napari_myelin.core.inference.predict import Prediction, predict
+from napari_myelin.core.training.step import StageNets
 
 
 def validate(
-    model: Model, subjects: Sequence[Subject], fabric: Fabric, region_weighted: bool, preview: Path | None = None
+    model: Model, subjects: Sequence[Subject], fabric: Fabric, nets: StageNets, preview: Path | None = None
 ) -> dict[str, float]:
-    """Return the mean over subjects of ``mse`` (DVR squared, all voxels) and ``loss`` (DVR, the stage's L1 term).
+    """Return the mean over subjects of ``mse`` (DVR squared, all voxels) and ``loss``, the stage's reconstruction term.
+
+    The loss is in DVR, or for squared errors in DVR squared over the brain, where every voxel counts the same.
 
     Parameters
     ----------
@@ -31,8 +34,8 @@ def validate(
         Held-out subjects, shared among the ranks.
     fabric
         Device and ranks.
-    region_weighted
-        Whether the stage's L1 term averages over regions (Eq. 5) or voxels (Eq. 4).
+    nets
+        Of the stage, which say what its reconstruction term is.
     preview
         Where to write the maps of the first subject.
     """
@@ -43,7 +46,10 @@ def validate(
         subject = subjects[number]
         prediction = predict([model], subject, device=fabric.device, resample=resample)
         error = prediction.dvr.array - subject.volume("dvr", resample).array
-        loss = _l1(error, region_labels(subject, resample) if region_weighted else None)
+        if nets.squared:
+            loss = float(np.square(error[subject.brain(resample).array]).mean())
+        else:
+            loss = _l1(error, region_labels(subject, resample) if nets.region_weighted else None)
         total += torch.tensor([float(np.square(error).mean()), loss, 1.0], dtype=torch.float64)
         if number == 0 and preview is not None:
             write_preview(preview, model, subject, prediction)

@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_myelin.core.data.samples import sample_model
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.core.options import PredictionOptions
 from napari_myelin.core.options_file import findings
+from napari_myelin.core.prediction_options import PredictionOptions
 from napari_myelin.widgets.devices import DeviceBox
 from napari_myelin.widgets.editors import editor_of, label_of
 from napari_myelin.widgets.panel import allow

@@ -9,7 +9,8 @@ from typing import Any
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.events import Event, Saved, StopRequest
-from napari_myelin.core.options import PredictionOptions, RuntimeOptions
+from napari_myelin.core.options import RuntimeOptions
+from napari_myelin.core.prediction_options import PredictionOptions
 from napari_myelin.widgets.settings import threads
 
 SHORT = {"linear": "Linear", "noise-free": "Noise-free"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
-from napari_myelin.core.options import PredictionOptions
+from napari_myelin.core.prediction_options import PredictionOptions
 from napari_myelin.widgets.editors import label_of, tooltip_of
 
 

@@ -13,7 +13,7 @@ from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Failed, Progress, Skipped, Stopped, StopRequest
-from napari_myelin.core.options import PredictionOptions
+from napari_myelin.core.prediction_options import PredictionOptions
 from napari_myelin.widgets.layers import Frame
 from napari_myelin.widgets.maps import ShownMap, shown_map
 from napari_myelin.widgets.settings import threads

@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_myelin.core.options import PredictionOptions
+from napari_myelin.core.prediction_options import PredictionOptions
 from napari_myelin.widgets.editors import tooltip_of
 from napari_myelin.widgets.panel import RESEARCH
 from napari_myelin.widgets.predict.prediction import Shares, ShownPrediction

@@ -36,3 +36,14 @@ def test_z_and_back_are_inverse_and_a_constant_map_does_no_harm() -> None:
     flat = normalisation(parts([np.full((3, 3, 3), 2.0, dtype=np.float32)]))
     np.testing.assert_array_equal(flat.z("FA", np.full(3, 2.0, dtype=np.float32)), 0)
     assert Normalisation.from_dict(constants.to_dict()) == constants
+
+
+def test_harmonised_maps_do_not_depend_on_the_scanners_scale() -> None:
+    random = np.random.default_rng(2)
+    array = np.where(random.random((6, 6, 6)) < 0.5, random.normal(40, 5, (6, 6, 6)), 0).astype(np.float32)
+    constants = normalisation(parts([array]))
+    np.testing.assert_allclose(constants.z("FA", array, harmonise=True), constants.z("FA", array), atol=1e-5)
+    other = constants.z("FA", 0.7 * array, harmonise=True)
+    np.testing.assert_allclose(other, constants.z("FA", array), atol=1e-5)
+    nothing = np.zeros_like(array)
+    np.testing.assert_array_equal(constants.z("FA", nothing, harmonise=True), constants.z("FA", nothing))

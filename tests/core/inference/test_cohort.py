@@ -22,7 +22,8 @@ from napari_myelin.core.inference.evaluate import evaluate_cohort
 from napari_myelin.core.inference.model import Model
 from napari_myelin.core.inference.outputs import read_outputs
 from napari_myelin.core.inference.predict import predict
-from napari_myelin.core.options import PredictionOptions, RuntimeOptions
+from napari_myelin.core.options import RuntimeOptions
+from napari_myelin.core.prediction_options import PredictionOptions
 
 CPU = RuntimeOptions(device="cpu")
 PREDICTED = "pet/{0}_trc-11CPIB_space-pet_desc-predicted_model-Logan_meas-DVR_mimap.nii.gz"

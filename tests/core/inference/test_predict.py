@@ -15,7 +15,8 @@ from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Progress
 from napari_myelin.core.inference.model import Model, load_model
-from napari_myelin.core.inference.predict import Spread, dropping, network_inputs, predict, predict_in_steps
+from napari_myelin.core.inference.predict import dropping, network_inputs, predict, predict_in_steps
+from napari_myelin.core.inference.spread import Spread
 from napari_myelin.core.networks.unet import ConvBlock
 
 

@@ -12,7 +12,7 @@ from napari_myelin.core.data.volume import content_digest
 from napari_myelin.core.inference.evaluate import leakage
 from napari_myelin.core.inference.model import load_model, read_card
 from napari_myelin.core.inference.outputs import Predictions
-from napari_myelin.core.options import PredictionOptions
+from napari_myelin.core.prediction_options import PredictionOptions
 
 
 def test_the_sample_model_has_not_seen_the_sample_cohort_and_can_prove_it(tmp_path: Path) -> None:

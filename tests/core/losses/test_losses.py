@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from napari_myelin.core.losses.adversarial import discriminator_loss, generator_loss, right_answers
-from napari_myelin.core.losses.reconstruction import plain_l1, region_l1
+from napari_myelin.core.losses.reconstruction import plain_l1, region_l1, variance_term, weighted_l2
 
 
 def volume(*values: float) -> torch.Tensor:
@@ -121,3 +122,22 @@ def test_gradients_agree_with_finite_differences() -> None:
         step[1, 0] = 1e-2
         difference = (generator_loss(logits + step, form) - generator_loss(logits - step, form)) / 2e-2
         assert float(gradient[1, 0]) == pytest.approx(float(difference.detach()), rel=1e-2)
+
+
+def test_squared_errors_are_weighted_and_averaged_over_the_weights() -> None:
+    predicted, dvr = torch.tensor([1.0, 2.0, 5.0]).view(1, 1, 3, 1, 1), torch.zeros(1, 1, 3, 1, 1)
+    weights = torch.tensor([1.0, 4.0, 0.0]).view(1, 1, 3, 1, 1)
+    assert float(weighted_l2(predicted, dvr, weights)) == pytest.approx((1 * 1 + 4 * 4) / 5)
+    assert float(weighted_l2(predicted, dvr, 0 * weights)) == 0.0
+
+
+def test_the_variance_term_is_least_at_the_variance_of_the_error_and_leaves_the_map_alone() -> None:
+    error = torch.tensor([0.5, -1.5, 1.0, -2.0], dtype=torch.float64).view(1, 1, 4, 1, 1).requires_grad_(True)
+    dvr, weights = torch.zeros_like(error), torch.tensor([1.0, 1.0, 2.0, 1.0]).view(1, 1, 4, 1, 1)
+    squares = (0.25 + 2.25 + 2 * 1.0 + 4.0) / 5
+    log_variance = torch.tensor(squares, dtype=torch.float64).log().expand_as(error).clone().requires_grad_(True)
+    loss = variance_term(log_variance, error, dvr, weights)
+    assert float(loss.detach()) == pytest.approx(np.log(squares) + 1)
+    (slope,) = torch.autograd.grad(loss, log_variance, retain_graph=True)
+    assert float(slope.sum()) == pytest.approx(0, abs=1e-12)
+    assert torch.autograd.grad(loss, error, allow_unused=True) == (None,)

@@ -17,7 +17,8 @@ from napari_myelin.core.inference.cohort import predict_cohort
 from napari_myelin.core.inference.evaluate import evaluate_cohort
 from napari_myelin.core.inference.model import Model
 from napari_myelin.core.inference.outputs import read_outputs
-from napari_myelin.core.options import PredictionOptions, RuntimeOptions
+from napari_myelin.core.options import RuntimeOptions
+from napari_myelin.core.prediction_options import PredictionOptions
 from napari_myelin.core.report.curves import INK, lesion_scatter, loss_curves
 from napari_myelin.core.report.page import PageInput, verdict, write_page
 

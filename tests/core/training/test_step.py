@@ -13,6 +13,7 @@ from napari_myelin.core.networks.build import build_cascade, build_discriminator
 from napari_myelin.core.networks.discriminator import PatchDiscriminator
 from napari_myelin.core.options import NetworkOptions
 from napari_myelin.core.runtime import seeded
+from napari_myelin.core.training.pace import Average, cosine
 from napari_myelin.core.training.step import Sample, StageNets, train_step
 
 NETWORK = NetworkOptions(maps=2, discriminator_maps=2, patch=16, dropout=0.3, output="linear")
@@ -33,7 +34,8 @@ def sample(number: int) -> Sample:
     regions[..., 6:9, 6:9, 6:9] = 2
     mri = torch.randn(1, 4, *SHAPE, generator=stream)
     dvr, condition = (torch.randn(1, 1, *SHAPE, generator=stream) for _ in range(2))
-    return Sample(mri, dvr, regions, condition, seed=100 + number)
+    weights = torch.rand(1, 1, *SHAPE, generator=stream)
+    return Sample(mri, dvr, regions, weights, condition, seed=100 + number)
 
 
 def nets(fabric: Fabric, *, adversarial: bool = True, region: bool = True, form: str = "non_saturating") -> StageNets:
@@ -124,3 +126,30 @@ def test_the_generators_update_leaves_no_gradient_in_the_discriminator(fabric: F
     for mine, parameter in zip(only_d, fresh.discriminator.parameters(), strict=True):
         torch.testing.assert_close(mine, parameter.grad)
     assert all(parameter.requires_grad for parameter in ours.discriminator.parameters())
+
+
+def test_squared_errors_with_a_clip_and_a_cosine_are_the_same_step_written_out(fabric: Fabric) -> None:
+    options = NetworkOptions(generator="residual", maps=2, variance=True)
+    ours, theirs = (build_cascade(options, 4, seed=1).stages[0] for _ in range(2))
+    optimiser = fabric.setup_optimizers(torch.optim.Adam(ours.parameters(), lr=1.0))
+    stage = StageNets(ours, optimiser, None, None, 3.0, False, "", squared=True, clip=0.5, rate=1e-2, steps=100)
+    stage.average = Average(0.5)
+    plain = torch.optim.Adam(theirs.parameters(), lr=1e-2)
+    for number in range(3):
+        losses = train_step(stage, [sample(number)], fabric)
+        one, rate = sample(number), 1e-2 * cosine(number, 100)
+        out = theirs(torch.cat([one.mri, one.condition], 1))
+        squares = (out[:, :1] - one.dvr) ** 2
+        fit = (one.weights * squares).sum() / one.weights.sum()
+        spread = one.weights * (out[:, 1:] + squares.detach() / out[:, 1:].exp())
+        total = 3 * (fit + 0.1 * spread.sum() / one.weights.sum())
+        plain.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
+        plain.param_groups[0]["lr"] = rate
+        plain.step()
+        assert float(losses["generator"]) == pytest.approx(float(total.detach()), rel=1e-5)
+        assert float(losses["l2"]) == pytest.approx(float(fit.detach()), rel=1e-5)
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
+    assert not torch.equal(stage.average.weights["stem.weight"], ours.state_dict()["stem.weight"])

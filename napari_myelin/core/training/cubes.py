@@ -1,0 +1,64 @@
+"""Random cubes of a subject: a step sees more lesions than a brain has, and many a place of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_myelin.core.data.cache import LESION
+from napari_myelin.core.options import TrainingOptions
+from napari_myelin.core.runtime import derive_seed
+from napari_myelin.core.training.step import Sample
+
+
+def cut(sample: Sample, options: TrainingOptions, *where: int | str) -> Sample:
+    """Return ``options.crops`` cubes of a subject as one sample; a cube is never larger than the grid.
+
+    Parameters
+    ----------
+    sample
+        A whole subject, N = 1.
+    options
+        Edge and number of the cubes, the share put on lesions, and the jitter.
+    where
+        Stage, epoch, step and subject: with the seed they decide the cubes.
+    """
+    random = np.random.default_rng(derive_seed(options.seed, "cubes", *where))
+    lesion = np.argwhere((sample.regions[0, 0] == LESION).cpu().numpy())
+    shape = np.asarray(sample.dvr.shape[2:])
+    edges = np.minimum(options.crop, shape)
+    boxes = []
+    for _ in range(options.crops):
+        low = random.integers(0, shape - edges + 1)
+        if len(lesion) and random.random() < options.focus:
+            # the lesion lies anywhere in the middle half of the cube
+            middle = lesion[random.integers(len(lesion))] + random.integers(-(edges // 4), edges // 4 + 1)
+            low = np.clip(middle - edges // 2, 0, shape - edges)
+        boxes.append(tuple(slice(int(a), int(a + edge)) for a, edge in zip(low, edges, strict=True)))
+
+    def pieces(whole: Tensor) -> Tensor:
+        return torch.cat([whole[:, :, i, j, k] for i, j, k in boxes])
+
+    mri = pieces(sample.mri)
+    if options.jitter:
+        # of what the maps are in a brain; the background is the same for every scanner
+        gain, offset = (
+            torch.from_numpy(random.normal(0, options.jitter, (*mri.shape[:2], 1, 1, 1)).astype(np.float32))
+            for _ in range(2)
+        )
+        inside = pieces(sample.weights) > 0
+        mri = mri + inside * (gain.to(mri.device) * mri + offset.to(mri.device))
+    mirrored = torch.from_numpy(random.random(len(boxes)) < 0.5 * options.flip).to(mri.device)
+
+    def turned(cubes: Tensor) -> Tensor:
+        return torch.where(mirrored[:, None, None, None, None], cubes.flip(2), cubes) if options.flip else cubes
+
+    return Sample(
+        turned(mri).contiguous(memory_format=torch.channels_last_3d),
+        turned(pieces(sample.dvr)),
+        turned(pieces(sample.regions)),
+        turned(pieces(sample.weights)),
+        turned(pieces(sample.condition)),
+        sample.seed,
+    )

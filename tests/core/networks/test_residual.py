@@ -1,0 +1,44 @@
+"""The residual U-Net: what it has, where it begins, what it leaves alone."""
+
+from __future__ import annotations
+
+import torch
+
+from napari_myelin.core.networks.build import build_cascade
+from napari_myelin.core.networks.residual import ResidualUNet
+from napari_myelin.core.options import NetworkOptions
+
+
+def test_parameters_and_shapes_worked_by_hand() -> None:
+    network = ResidualUNet(5, 8, outputs=2)
+    stem, head, linear = 27 * 5 * 8 + 8, 8 * 2 + 2, 5 + 1
+    blocks = sum(copies * 2 * (27 * w * w + w) for w, copies in ((8, 2), (16, 2), (32, 1)))
+    downs = (8 * 8 * 16 + 16) + (8 * 16 * 32 + 32)
+    ups = (16 * 8 + 8) + (32 * 16 + 16)
+    assert sum(p.numel() for p in network.parameters()) == stem + blocks + downs + ups + head + linear
+    assert network(torch.zeros(2, 5, 16, 12, 8)).shape == (2, 2, 16, 12, 8)
+
+
+def test_it_begins_as_a_linear_model_of_each_voxel() -> None:
+    torch.manual_seed(0)
+    network, x = ResidualUNet(3, 4, outputs=2), torch.randn(1, 3, 8, 8, 8)
+    out = network(x)
+    weights, bias = network.linear.weight[0, :, 0, 0, 0], network.linear.bias
+    expected = torch.einsum("c,bcijk->bijk", weights, x) + bias + network.head.bias[0]
+    torch.testing.assert_close(out[:, 0], expected)
+    torch.testing.assert_close(out[:, 1], network.head.bias[1].expand(1, 8, 8, 8))
+
+
+def test_a_shift_of_every_map_is_not_normalised_away() -> None:
+    torch.manual_seed(0)
+    network = ResidualUNet(2, 4)
+    torch.nn.init.normal_(network.head.weight)
+    x = torch.randn(1, 2, 16, 16, 16)
+    assert float((network(x + 1) - network(x)).detach().abs().mean()) > 0.05
+
+
+def test_without_noise_the_sketcher_is_the_same_whatever_is_drawn() -> None:
+    cascade = build_cascade(NetworkOptions(generator="residual", maps=2, refiners=0, noise=False), 2, seed=0)
+    mri = torch.randn(1, 2, 8, 8, 8)
+    one, other = (cascade(mri, torch.randn(1, 1, 8, 8, 8))[-1] for _ in range(2))
+    assert torch.equal(one, other)
