@@ -15,6 +15,7 @@ COMMANDS = {
     "predict": "predict DVR maps of a cohort's subjects with one model or several",
     "evaluate": "compare predictions with measured DVR maps",
     "study": "compare methods and inputs by cross-validation: the paper's tables and figures",
+    "prepare": "make a cohort of raw BIDS: MTR, diffusion and DVR maps, masks, transforms",
     "prepare-mtr": "an MTR map from an image with and one without MT pulse",
     "prepare-dti": "FA, MD, RD and AD maps from a diffusion-weighted series",
     "prepare-dvr": "a DVR map from a dynamic PET",

@@ -17,8 +17,8 @@ from napari_myelin.core.prepare.transforms import Chain
 WORKING = 2.0  # mm, of the grid that the field is found on
 LEVELS = (4, 2)  # voxels of it that are taken together
 ITERATIONS = 40  # a level
-SMOOTH = 3.0  # voxels squared, variance of each step's smoothing
-RADIUS = 2  # voxels, of the neighbourhoods that are correlated
+SMOOTH = 6.0  # voxels squared, variance of each step's smoothing
+RADIUS = 4  # voxels, of the neighbourhoods that are correlated
 MARGIN = 12.0  # mm round the brain
 
 
@@ -37,7 +37,7 @@ class Warp:
 def warp_to_template(subject: Volume, brain: np.ndarray, template: Volume, start: np.ndarray) -> Warp:
     """Find the smooth displacement that makes a brain look like the template.
 
-    Greedy: each step goes along the gradient of the neighbourhoods' correlation (radius 2; Avants et al. 2008,
+    Greedy: each step goes along the gradient of the neighbourhoods' correlation (radius 4; Avants et al. 2008,
     doi:10.1016/j.media.2007.06.004), smoothed, from voxels of 8 mm to voxels of 4 mm.
 
     Parameters

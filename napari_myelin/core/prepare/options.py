@@ -40,3 +40,26 @@ class DvrOptions(OptionGroup):
         (8, 47),
         description="Labels of the reference region where its file holds labels (FreeSurfer's cerebellar cortex).",
     )
+
+
+class AnatomyOptions(OptionGroup):
+    """Grid, white matter and template."""
+
+    reference_spacing: float = Field(
+        1.22,
+        gt=0.3,
+        le=10,
+        description="Voxel size in mm of the grid that stands in for a PET's where there is none.",
+    )
+    fill_lesions: bool = Field(True, description="Fill lesions in the T1w before its tissue is segmented.")
+    template: bool = Field(True, description="Register to the MNI template (non-linear), for the group threshold.")
+    ratio: bool = Field(False, description="Write the T1w / T2w ratio as a modality, T1T2.")
+
+
+class PrepareOptions(OptionGroup):
+    """Everything that the preparation of a cohort can be told."""
+
+    mtr: MtrOptions = Field(MtrOptions(), description="Magnetisation transfer ratio.")
+    dti: DtiOptions = Field(DtiOptions(), description="Diffusion tensor.")
+    dvr: DvrOptions = Field(DvrOptions(), description="Distribution volume ratio.")
+    anatomy: AnatomyOptions = Field(AnatomyOptions(), description="Grid, white matter and template.")

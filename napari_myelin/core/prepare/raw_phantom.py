@@ -16,6 +16,7 @@ from napari_myelin.core.phantom.cohort import PhantomSubject
 SKULL, SCALP = 5.0, 10.0  # mm from the brain where skull and skin end
 TURN, SHIFT = 2.5, 2.5  # degrees about each axis and mm, SD of a scan's pose
 NUDGE = 0.5  # degrees and mm, SD of the motion between DWI volumes
+MAPS = ("MTR", "RD", "AD")
 FIBRES = np.array([0.5, 0.4, 0.77]) / np.linalg.norm([0.5, 0.4, 0.77])  # that fibres run round
 CENTRE = np.array([0.0, -18.0, 10.0])  # mm, on their axis
 
@@ -49,7 +50,7 @@ class Head:
         self._maps = {
             name: np.pad(volume.array.astype(np.float32), self.margin)
             for name, volume in phantom.volumes.items()
-            if name in ("MTR", "RD", "AD", "noisefree", "lesion", "brain")
+            if name in (*MAPS, "lesion", "brain")
         }
         self._maps["myelin"] = np.pad(phantom.tissue.myelin, self.margin, constant_values=1)
 
@@ -71,6 +72,8 @@ class Head:
 
         maps = {name: sample(array, index, "nearest") for name, array in self._maps.items()}
         inside = maps["brain"] > 0.5
+        for name in MAPS:  # they are 0 outside the brain, which must not bleed into its edge
+            maps[name] = np.where(inside, maps[name] / np.maximum(maps["brain"], 0.5), 0)
         wm, gm, csf = (sample(array, fine) * inside for array in (parts.wm, parts.gm, parts.csf))
         return Tissues(wm, gm, csf, sample(self._scalp, index), maps)
 

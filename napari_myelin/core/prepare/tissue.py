@@ -21,9 +21,8 @@ def fill_lesions(t1w: Volume, lesion: np.ndarray, brain: np.ndarray, seed: int =
     """Return the T1w image with lesions painted over as the white matter around them looks.
 
     A lesion voxel becomes the Gaussian-weighted mean (SD 4 mm) of the white matter outside lesions, with noise of the
-    SD that white matter has about that mean (after Battaglini et al. 2012, doi:10.1002/hbm.21344, and Sdika and
-    Pelletier 2009, doi:10.1002/hbm.20564), so that a segmentation takes it for white matter and its classes are
-    not pulled by lesions.
+    SD that white matter has about that mean (after Battaglini et al. 2012, doi:10.1002/hbm.21344), so that a
+    segmentation takes it for white matter and its classes are not pulled by lesions.
 
     Parameters
     ----------
