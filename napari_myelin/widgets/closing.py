@@ -110,6 +110,13 @@ def guard(widget: QWidget, session: Any) -> None:
             _guard_of(other)
 
 
+def window_of(session: Any) -> QMainWindow | None:
+    """Return the main window that the panels of a session are in, to ask something in front of; None without one."""
+    windows = [each for each in QApplication.topLevelWidgets() if isinstance(each, QMainWindow)]
+    guards = [each.findChild(CloseGuard) for each in windows]
+    return next((each.window for each in guards if each is not None and each.session is session), None)
+
+
 def _guard_of(window: QMainWindow) -> CloseGuard:
     return window.findChild(CloseGuard) or CloseGuard(window)
 

@@ -44,7 +44,7 @@ def stroke(by: int = 0) -> None:
     QApplication.processEvents()
 
 
-def answer(label: str, seen: list[str], words: Callable[[QMessageBox], str] = QMessageBox.text) -> None:
+def answer(label: str, seen: list[Any], words: Callable[[QMessageBox], Any] = QMessageBox.text) -> None:
     """Press a button of the next dialog, as soon as it is there; `seen` gets the `words` of that dialog."""
 
     def look() -> None:

@@ -26,9 +26,13 @@ def test_leaving_with_unsaved_strokes_asks_and_does_what_was_said(
             session.choose(key)
 
     mask = put(lesions, np.s_[2:4, 3:6, 2:3])
-    answer("Stay", seen)
+    windows: list[Any] = []
+    answer("Stay", windows, lambda box: box.parent())
     session.choose("sub-02")
     assert session.subject.key == "sub-01"
+    assert windows == [lesions.window()]  # asked in front of it, in its colours
+    answer("Stay", seen)
+    session.choose("sub-02")
     assert seen == ["The lesion mask of sub-01 is not saved."]
     answer("Keep for later", seen)
     shown("sub-02")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEventLoop
-from qtpy.QtWidgets import QApplication
 
 from napari_myelin.core.events import Failed
+from napari_myelin.widgets.closing import window_of
 from napari_myelin.widgets.jobs import Job
 from napari_myelin.widgets.lesions import questions
 from napari_myelin.widgets.lesions.mask_file import amount, own_place, save_mask, suggested_place
@@ -29,8 +29,8 @@ def save(work: MaskWork, *, other_name: bool = False) -> Job | None:
     other_name
         Ask for a name even where the mask has a place of its own.
     """
-    window = QApplication.activeWindow()
     session = work.session
+    window = window_of(session)
     place = None if other_name else own_place(session.subject, session.cohort)
     keep = False
     while place is None or place.exists():
@@ -67,7 +67,7 @@ def may_leave(work: MaskWork) -> bool:
     mask = work.volume
     if mask is None or not work.unsaved:
         return True
-    answer = questions.ask_leave(QApplication.activeWindow(), work.session.subject.key, amount(mask))
+    answer = questions.ask_leave(window_of(work.session), work.session.subject.key, amount(mask))
     if answer is Leave.SAVE:
         job = save(work)
         if job is not None:
