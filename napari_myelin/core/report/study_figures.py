@@ -101,7 +101,9 @@ def _attention(results: Results, rows: Sequence[Trained]) -> StudyFigure | None:
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.set_yticks(range(len(rows)), [method_title(method) for method, _ in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    low, high = axes.get_xlim()
+    axes.set_xlim(min(low, 0.48), max(high, 2.1))  # 0.5, 1 and 2 are marked whatever comes out
     axes.set_xlabel("mean saliency in lesions over NAWM")
     figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8)
     bars = "A point is a patient, a bar the mean; dotted: lesions count as much as NAWM."

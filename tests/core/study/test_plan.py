@@ -186,6 +186,14 @@ def test_wrong_options_are_one_sentence_and_exit_code_2(
     assert not out.exists()
 
 
+def test_the_reported_study_has_every_method_every_input_and_the_papers_folds() -> None:
+    study = read_study(Path(__file__).parents[3] / "docs" / "study.toml")
+    assert study.study == StudyOptions()
+    assert (study.study.folds, study.study.ceiling_patients, study.main) == (3, 200, ALL)
+    assert set(study.study.methods) == set(known_methods())
+    assert study.options.data.spacing is None
+
+
 def test_a_folder_that_holds_something_else_is_left_alone(
     phantom_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
