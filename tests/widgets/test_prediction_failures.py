@@ -84,7 +84,8 @@ def test_run_is_refused_in_words_where_the_subject_cannot_be_predicted(
     session = show("sub-unit", Cohort(tmp_path, subjects, phantom=False))
     panel = opened(viewer, qtbot, model_file)
     assert "multiply it by 1000" in panel.run_button.toolTip()
-    assert panel.state.text().startswith("Cannot run: the RD map has a median of")
+    assert "The RD map has a median of" in panel.suitability.text()
+    assert panel.state.isHidden()  # it is not said twice
     assert not panel.run_button.isEnabled()
     assert "trained on simulated subjects" in panel.suitability.text()
     session.replace_subject(subjects[1])  # as after a repair of its files: nothing is read or shown again

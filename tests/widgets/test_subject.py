@@ -16,10 +16,12 @@ import pytest
 from heartbeat import Heartbeat
 from mouse import press
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_myelin.core.data.bids import bids_path
 from napari_myelin.core.data.cohort import Cohort, open_cohort
+from napari_myelin.widgets.panel import COLOURS
 from napari_myelin.widgets.session import session_of
 from napari_myelin.widgets.subject.cohort_table import MISSING, PROBLEM, THERE
 from napari_myelin.widgets.subject.inspector import inspector_of
@@ -117,6 +119,9 @@ def test_the_walk_from_a_folder_to_a_resampled_subject(
     assert "looks like mm2/s: multiply it by 1000" in panel.findings.text()
     assert "--" not in panel.findings.text()  # no flag of a command line
     assert cells(panel, 0)[4] == PROBLEM  # RD: another unit
+    row = [each[0] for each in rows].index("MTR")
+    red = QColor(COLOURS["problem"])
+    assert panel.geometry.item(row, 1).foreground().color() == red
     # one click brings the map to the subject's grid, and the panel lists what was done
     assert panel.resample_button.text() == "Resample 1 map onto the subject's grid"
     with qtbot.waitSignal(session.subject_shown, timeout=30_000):
@@ -126,6 +131,8 @@ def test_the_walk_from_a_folder_to_a_resampled_subject(
     assert panel.resample_button.isHidden()
     assert cells(panel, 0)[2] == THERE
     assert "another grid" not in panel.findings.text()
+    assert panel.geometry.item(row, 1).foreground().color() != red
+    assert "another grid" not in panel.geometry.item(row, 1).toolTip()
     with qtbot.waitSignal(inspector.done, timeout=60_000):
         press(qtbot, panel.check_button)
     assert panel.check_button.text() == "Checked 5 of 5"

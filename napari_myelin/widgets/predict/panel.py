@@ -164,7 +164,8 @@ class PredictPanel(Panel):
         else:
             self._tick.stop()
             waiting = self.suitability.flags is None or self.session.subject is None or not self.device.isEnabled()
-            self.state.setText("" if waiting or not reason else f"Cannot run: {reason}.")
+            said = bool(self.suitability.errors)  # in red, above
+            self.state.setText("" if waiting or said or not reason else f"Cannot run: {reason}.")
         self.state.setVisible(bool(self.state.text()))
 
     def _progress(self) -> str:

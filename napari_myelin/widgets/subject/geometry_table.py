@@ -42,25 +42,31 @@ class GeometryTable(QTableWidget):
             item.setToolTip(tooltip)
             self.setHorizontalHeaderItem(column, item)
 
-    def fill(self, report: SubjectReport | None) -> None:
-        """Show what the engine's check found; nothing without."""
+    def fill(self, report: SubjectReport | None, resample: bool = False) -> None:
+        """Show what the engine's check found; nothing without. ``resample``: as for `stands`."""
         maps = report.maps if report is not None else []
         self.setRowCount(len(maps))
         for row, each in enumerate(maps):
-            wrong = [finding.text for finding in report.findings if finding.role == each.role] if report else []
+            findings = report.findings if report else []
+            wrong = [found.text for found in findings if found.role == each.role and stands(found.text, resample)]
             for column, text in enumerate(_texts(each)):
                 item = QTableWidgetItem(text)
                 span = f"{layer_name(each.role)}: {each.low:.3g} to {each.high:.3g} in {each.voxels} voxels"
                 item.setToolTip("\n".join([span, *wrong]))
                 if column:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                odd = not each.on_grid and 1 <= column <= 4 and each.role not in FREE
+                odd = not (each.on_grid or resample) and 1 <= column <= 4 and each.role not in FREE
                 if odd or (wrong and column in (0, 5)):
                     item.setForeground(QBrush(QColor(COLOURS["problem"])))
                 self.setItem(row, column, item)
         header = self.horizontalHeader()
         # every row is on show: a table in a scrolling panel does not scroll itself
         self.setFixedHeight(header.sizeHint().height() + 22 * max(1, len(maps)) + 4)
+
+
+def stands(finding: str, resample: bool) -> bool:
+    """Return whether a finding still holds, where maps on another grid are resampled or not."""
+    return not (resample and "lies on another grid" in finding)
 
 
 def _texts(each: MapSummary) -> list[str]:

@@ -18,7 +18,7 @@ from napari_myelin.widgets.opening import open_later
 from napari_myelin.widgets.panel import RESEARCH, Panel, allow
 from napari_myelin.widgets.subject.cohort_table import LEGEND, CohortTable
 from napari_myelin.widgets.subject.companions import toggle_companions
-from napari_myelin.widgets.subject.geometry_table import GeometryTable
+from napari_myelin.widgets.subject.geometry_table import GeometryTable, stands
 from napari_myelin.widgets.subject.inspector import inspector_of
 from napari_myelin.widgets.words import in_panel_words
 
@@ -175,14 +175,13 @@ class SubjectPanel(Panel):
         self.table.mark(key, problems, warnings)
 
     def _stands(self, text: str) -> bool:
-        """Return whether a finding still holds: resampling settles that a map lies on another grid."""
-        return not (self.session.resample and "lies on another grid" in text)
+        return stands(text, self.session.resample)
 
     def _show_report(self) -> None:
         key = self.table.key
         report = self.inspector.reports.get(key)
         self.group.setTitle(f"Maps of {key}" if key else "Maps")
-        self.geometry.fill(report)
+        self.geometry.fill(report, self.session.resample)
         self.geometry.setVisible(report is not None)
         if report is None:
             self.findings.setText("reading its maps \N{HORIZONTAL ELLIPSIS}" if key else "Select a subject.")
