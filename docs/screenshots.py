@@ -1,6 +1,7 @@
 """Makes the pictures of `docs/screenshots`: every panel in use on the sample cohort, in a window as a user has it.
 
-``DISPLAY=:85 python docs/screenshots.py`` makes all, ``... predict train`` some of them. It needs a screen with OpenGL
+``DISPLAY=:85 python docs/screenshots.py`` makes all, ``... predict train`` some of them; with ``--theme light --into
+FOLDER`` in other colours and elsewhere, to be looked at. It needs a screen with OpenGL
 (``Xvfb :85 -screen 0 1600x1000x24``) and takes minutes: predictions and the training are real.
 """
 
@@ -54,16 +55,21 @@ class Studio:
     Parameters
     ----------
     work
-        Folder for predictions and the run; what it holds already is used again.
+        Folder for predictions; what it holds already is used again.
+    into
+        Folder for the pictures.
+    theme
+        napari's.
     """
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, into: Path = HERE, theme: str = "dark") -> None:
         import napari
 
         from napari_myelin.widgets.session import session_of
 
-        self.work = work
+        self.work, self.into, self.theme = work, into, theme
         self.viewer = napari.Viewer()
+        self.viewer.theme = theme
         self.viewer.window.resize(*SIZE)
         self.session = session_of(self.viewer)
         shown: list[bool] = []
@@ -72,16 +78,18 @@ class Studio:
         wait(lambda: shown)
 
     def panel(self, name: str) -> Any:
-        """Open a panel and close the others."""
+        """Bring a panel to the front of those that are open, as wide as it asks for."""
         from qtpy.QtCore import Qt
+        from qtpy.QtWidgets import QDockWidget
 
-        for widget in list(self.viewer.window.dock_widgets.values()):
-            self.viewer.window.remove_dock_widget(widget)
-        dock, widget = self.viewer.window.add_plugin_dock_widget("napari-myelin", name)
+        from napari_myelin.widgets.docking import open_panel
+
+        dock = panel = open_panel(self.viewer, name)
         rest()
-        # as wide as it asks for, not as what was there before
-        dock.parent().resizeDocks([dock], [widget.sizeHint().width()], Qt.Orientation.Horizontal)
-        return widget
+        while not isinstance(dock, QDockWidget):
+            dock = dock.parentWidget()
+        dock.parent().resizeDocks([dock], [panel.sizeHint().width()], Qt.Orientation.Horizontal)
+        return panel
 
     def show(self, *roles: str) -> None:
         """Switch on the layers of some roles, and no other."""
@@ -106,7 +114,7 @@ class Studio:
         self.viewer.window.activate()
         rest()
         picture = Image.fromarray(self.viewer.screenshot(canvas_only=False, flash=False)[..., :3])
-        path = HERE / f"{name}.png"
+        path = self.into / f"{name}.png"
         picture.save(path, optimize=True)
         if path.stat().st_size > LARGEST:
             picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
@@ -122,6 +130,7 @@ def subject(studio: Studio) -> None:
     panel.check_button.click()
     wait(lambda: panel.check_button.text() == "Checked 6 of 6")
     studio.take("subject")
+    panel.views_button.click()
 
 
 def lesions(studio: Studio) -> None:
@@ -156,9 +165,9 @@ def predict(studio: Studio) -> None:
     panel = studio.panel("Lesions")
     wait(lambda: panel.lesions.source.name == "predicted DVR")
     panel.lesions.selectRow(2)
-    studio.viewer.theme = "light"
+    studio.viewer.theme = "light" if studio.theme == "dark" else "dark"
     studio.take("lesions-predicted")
-    studio.viewer.theme = "dark"
+    studio.viewer.theme = studio.theme
     panel.lesions.clearSelection()
 
 
@@ -168,7 +177,6 @@ def _filled_in(studio: Studio) -> Any:
     panel = studio.panel("Train")
     given = {"network": {"maps": MAPS}, "training": {"epochs": EPOCHS, "validate_every": 1}}
     panel.setup.put(options_from(given, preset("demo")))
-    panel.setup.folder.setText(str(studio.work / "run"))
     wait(lambda: panel.setup.outlook.forecast is not None and panel.start.isEnabled())
     return panel
 
@@ -230,14 +238,17 @@ def main() -> None:
     """Make the pictures that are named, else all."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("scenes", nargs="*", metavar="SCENE", help=", ".join(SCENES))
-    parser.add_argument("--work", type=Path, help="folder for predictions and the run, to be used again")
+    parser.add_argument("--work", type=Path, help="folder for predictions, to be used again")
+    parser.add_argument("--into", type=Path, default=HERE, help="folder for the pictures")
+    parser.add_argument("--theme", choices=("dark", "light"), default="dark")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        # neither the settings nor the files of whoever runs it
+        # neither the settings nor the files of whoever runs it, and a run folder that holds no run
         os.environ |= {"HOME": folder, "NAPARI_CONFIG": str(Path(folder) / "settings.yaml")}
         work = given.work or Path(folder) / "work"
         work.mkdir(parents=True, exist_ok=True)
-        studio = Studio(work)
+        given.into.mkdir(parents=True, exist_ok=True)
+        studio = Studio(work, given.into.absolute(), given.theme)
         for name in given.scenes or SCENES:
             SCENES[name](studio)
         studio.viewer.close()

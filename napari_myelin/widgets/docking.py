@@ -13,8 +13,8 @@ from napari_myelin.widgets.settings import PLUGIN
 _PLACED = "napari_myelin_placed"
 
 
-def open_panel(viewer: Any, name: str) -> None:
-    """Bring a panel to the front: the one that is there already, whoever opened it, else a new one.
+def open_panel(viewer: Any, name: str) -> QWidget:
+    """Bring a panel to the front: the one that is there already, whoever opened it, else a new one; return it.
 
     Parameters
     ----------
@@ -31,9 +31,11 @@ def open_panel(viewer: Any, name: str) -> None:
             if dock is not None:
                 dock.show()
                 dock.raise_()
-            return
+            return panel
+    panel = kind(viewer)
     # napari's menu knows a panel by this name: by any other it would open a second one
-    viewer.window.add_dock_widget(kind(viewer), name=f"{name} ({manager.get_manifest(PLUGIN).display_name})")
+    viewer.window.add_dock_widget(panel, name=f"{name} ({manager.get_manifest(PLUGIN).display_name})")
+    return panel
 
 
 def join_tabs(panel: QWidget) -> None:

@@ -28,6 +28,7 @@ from napari_myelin.widgets.session import session_of
 from napari_myelin.widgets.settings import threads
 from napari_myelin.widgets.train.panel import TrainPanel
 from napari_myelin.widgets.train.preview import TITLE
+from napari_myelin.widgets.words import in_home
 
 
 def test_pause_resume_finish_and_the_weights_are_those_of_a_run_never_paused(
@@ -113,6 +114,10 @@ def test_a_button_that_cannot_be_pressed_says_why(
     assert "Not now: open a cohort first" in panel.start.toolTip()
     assert not panel.start.isEnabled()
     assert panel.setup.form.options().runtime.threads == threads()
+    # the first free folder in the home, short to read, and a folder all the same
+    assert panel.setup.folder.text() == str(Path("~") / "napari-myelin" / "run-1")
+    assert panel.setup.run_folder == Path.home() / "napari-myelin" / "run-1"
+    assert in_home(tmp_path) == str(tmp_path)
     panel = opened(viewer, qtbot, phantom_cohort, tmp_path / "run", options_for())
     editors = panel.setup.form.editors
     for name, value, reason in (

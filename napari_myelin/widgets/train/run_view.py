@@ -9,6 +9,7 @@ from napari_myelin.core.events import Failed, Finished
 from napari_myelin.widgets.panel import RESEARCH, tint
 from napari_myelin.widgets.train.curves import Curves
 from napari_myelin.widgets.train.running import Run
+from napari_myelin.widgets.words import in_home
 
 LOOK = 250  # ms between two looks at a run: events come faster than anyone reads
 
@@ -77,7 +78,7 @@ class RunView(QWidget):
         if run is None:
             return
         course = run.course
-        self.where.setText(f"<b>{'Watching' if run.watched else 'Run'}</b> {run.folder}")
+        self.where.setText(f"<b>{'Watching' if run.watched else 'Run'}</b> {in_home(run.folder)}")
         self.sentence.setText(run.sentence())
         good = isinstance(course.end, Finished)
         bad = isinstance(course.end, Failed) or bool(run.problem) or bool(run.silence())
@@ -105,7 +106,7 @@ class RunView(QWidget):
         self.use.setText("Use in Predict")
         notes = list(run.course.started.notes) if run.course.started else []
         if run.model is not None:
-            notes = [f"Model: {run.model}", *notes]
+            notes = [f"Model: {in_home(run.model)}", *notes]
         if run.previews.problem:
             notes.append(run.previews.problem)
         self.notes.setText("\n".join(notes))

@@ -17,6 +17,7 @@ from napari_myelin.widgets.panel import tint
 from napari_myelin.widgets.settings import setting, threads
 from napari_myelin.widgets.train.forms import OptionsForm
 from napari_myelin.widgets.train.outlook import Outlook
+from napari_myelin.widgets.words import in_home
 
 
 class TrainingSetup(QWidget):
@@ -77,14 +78,14 @@ class TrainingSetup(QWidget):
         for name, value in self.memory.get("form", {}).items():
             if name in self.form.editors:
                 self.form.editors[name].put(value)
-        self.folder.setText(str(self.memory.get("folder") or free_folder()))
+        self.folder.setText(str(self.memory.get("folder") or in_home(free_folder())))
 
     def _connect(self) -> None:
         self.preset.textActivated.connect(lambda name: self.form.put(self._starting(name)))
         self.form.changed.connect(self._edited)
         self.folder.textChanged.connect(self._edited)
         self.choose.clicked.connect(self._choose)
-        self.fresh.clicked.connect(lambda: self.folder.setText(str(free_folder())))
+        self.fresh.clicked.connect(lambda: self.folder.setText(in_home(free_folder())))
         self.outlook.known.connect(self._show_outlook)
         self.session.cohort_changed.connect(self._cohort_changed)
 
