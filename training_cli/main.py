@@ -19,6 +19,11 @@ COMMANDS = {
     "prepare-mtr": "an MTR map from an image with and one without MT pulse",
     "prepare-dti": "FA, MD, RD and AD maps from a diffusion-weighted series",
     "prepare-dvr": "a DVR map from a dynamic PET",
+    "prepare-brain": "brain mask and bias field of a T1w",
+    "prepare-wm": "white-matter mask of a T1w, lesions filled",
+    "prepare-ratio": "ratio of T1w and T2w",
+    "prepare-register": "an image brought to another's grid, masks with it",
+    "prepare-template": "transforms from a T1w to the MNI template and back",
     "demo": "all of it on a small phantom, ending in a page to read",
     "info": "print a model's card",
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from training_cli.output import Output
 
 if TYPE_CHECKING:
-    from napari_myelin.core.prepare.single import Made
+    from napari_myelin.core.prepare.made import Made
 
 
 def tell(made: Made, output: Output) -> int:

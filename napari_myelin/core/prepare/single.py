@@ -2,78 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from napari_myelin.core.data.volume import Volume, read_volume, write_volume
+from napari_myelin.core.data.volume import Volume, read_volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.prepare.diffusion import diffusion_maps, ready
 from napari_myelin.core.prepare.dvr import dvr_maps, realigned
 from napari_myelin.core.prepare.frames import read_frames
-from napari_myelin.core.prepare.geometry import header_notes
 from napari_myelin.core.prepare.gradients import read_gradients
+from napari_myelin.core.prepare.made import Made, mask_on, notes_of, stem, write_maps
 from napari_myelin.core.prepare.mtr import foreground, mtr_map
 from napari_myelin.core.prepare.options import DtiOptions, DvrOptions, MtrOptions
-from napari_myelin.core.prepare.provenance import write_provenance
 from napari_myelin.core.prepare.registration import align
 from napari_myelin.core.prepare.resampling import resample
 from napari_myelin.core.prepare.series import Series, read_series
 from napari_myelin.core.prepare.transforms import Chain
 
-UNITS = {"MTR": "%", "FA": "1", "MD": "10^-3 mm2/s", "RD": "10^-3 mm2/s", "AD": "10^-3 mm2/s", "DVR": "1", "R2": "1"}
 PAIR = 2  # volumes of a file that holds an MT pair
-
-
-@dataclass(frozen=True, eq=False)
-class Made:
-    """What a step wrote: name -> file, notes in sentences, and the median of each map where it is not 0."""
-
-    files: dict[str, Path]
-    notes: list[str]
-    medians: dict[str, float] = field(default_factory=dict)
-
-
-def stem(path: Path, *suffixes: str) -> str:
-    """Return a BIDS file's name without ending and suffix: ``sub-01`` of ``sub-01_dwi.nii.gz``."""
-    name = path.name.split(".nii")[0]
-    for suffix in suffixes:
-        name = name.removesuffix(suffix)
-    return name
-
-
-def _write(
-    folder: Path,
-    names: dict[str, str],
-    maps: dict[str, Volume],
-    made_from: tuple[list[Path], dict[str, object]],
-    notes: list[str],
-) -> Made:
-    sources, options = made_from
-    files, medians = {}, {}
-    for name, volume in maps.items():
-        path = folder / names[name]
-        write_volume(path, volume, intent=name)
-        extra = {"Units": UNITS[name], "Notes": notes} if name in UNITS else {"Notes": notes}
-        write_provenance(path, sources, options, extra)
-        files[name] = path
-        if volume.array.any():
-            medians[name] = float(np.median(volume.array[volume.array != 0]))
-    return Made(files, notes, medians)
-
-
-def _notes(*paths: Path) -> list[str]:
-    return [f"{path.name}: {note}" for path in paths for note in header_notes(path)]
-
-
-def _mask(path: Path, grid: Volume) -> np.ndarray:
-    mask = read_volume(path, mask=True)
-    if not mask.same_grid(grid):
-        mask = mask.resampled_to(grid)
-    if not mask.array.any():
-        raise MyelinError(f"the mask {path} is empty where the image lies: is it the same person's?")
-    return mask.array
 
 
 def make_mtr(images: tuple[Path, ...], folder: Path, options: MtrOptions, mask: Path | None = None) -> Made:
@@ -95,7 +42,7 @@ def make_mtr(images: tuple[Path, ...], folder: Path, options: MtrOptions, mask: 
     MyelinError
         If a file cannot be read, the pair is swapped, or nothing can be written.
     """
-    notes = _notes(*images)
+    notes = notes_of(*images)
     on, off = _pair(images)
     # one slice has no direction to register along
     if options.register_pair and min(off.shape) > 1:
@@ -111,13 +58,13 @@ def make_mtr(images: tuple[Path, ...], folder: Path, options: MtrOptions, mask: 
         inside = foreground(off)
         notes.append("no mask was given: the map covers the foreground, which is not the brain alone")
     else:
-        inside = _mask(mask, off)
+        inside = mask_on(mask, off)
     made = mtr_map(on.array, off.array, inside)
     notes.append(f"{made.clipped} of {inside.sum()} voxels were clipped to 0 or 100 %")
     name = stem(images[-1], "_MTR").replace("_mt-off", "")
     sources = [*images, *([mask] if mask else [])]
     volume = Volume(made.array, off.affine)
-    return _write(folder, {"MTR": f"{name}_MTRmap.nii.gz"}, {"MTR": volume}, (sources, options.model_dump()), notes)
+    return write_maps(folder, {"MTR": f"{name}_MTRmap.nii.gz"}, {"MTR": volume}, (sources, options.model_dump()), notes)
 
 
 def _pair(images: tuple[Path, ...]) -> tuple[Volume, Volume]:
@@ -162,9 +109,9 @@ def make_dti(
     )
     series = read_series(image)
     gradients = read_gradients(bval, bvec, series.count)
-    head = None if mask is None else _mask(mask, series.volume(0))
+    head = None if mask is None else mask_on(mask, series.volume(0))
     made = ready(series, gradients, options, head)
-    notes = [*_notes(image), *made.notes]
+    notes = [*notes_of(image), *made.notes]
     if options.dwi_motion:
         notes.append(
             f"head motion: {made.motion.shift.mean():.2f} mm on average, {made.motion.shift.max():.2f} mm at most"
@@ -172,7 +119,7 @@ def make_dti(
     maps = diffusion_maps(made)
     names = {name: f"{stem(image, '_dwi')}_model-tensor_param-{name.lower()}_dwimap.nii.gz" for name in maps}
     sources = [image, bval, bvec, *([mask] if mask else [])]
-    return _write(folder, names, maps, (sources, options.model_dump()), notes)
+    return write_maps(folder, names, maps, (sources, options.model_dump()), notes)
 
 
 def make_dvr(
@@ -203,7 +150,7 @@ def make_dvr(
     timing = timing or image.with_name(stem(image) + ".json")
     series = read_series(image)
     frames, factor = read_frames(timing, series.count)
-    notes = _notes(image)
+    notes = notes_of(image)
     if (factor != 1).any():
         notes.append("the image was not corrected for decay: it is now")
         series = Series(series.array * factor.astype(np.float32), series.affine)
@@ -211,13 +158,13 @@ def make_dvr(
         series, motion = realigned(series, frames, options)
         notes.append(f"head motion: {motion.shift.mean():.2f} mm on average, {motion.shift.max():.2f} mm at most")
     where = reference_region(read_volume(region), options.reference_labels, series.volume(0))
-    inside = None if mask is None else _mask(mask, series.volume(0))
+    inside = None if mask is None else mask_on(mask, series.volume(0))
     made = dvr_maps(series, frames, where, options, inside)
     name = f"{stem(image, '_pet')}_model-Logan"
     names = {"DVR": f"{name}_meas-DVR_mimap.nii.gz", "R2": f"{name}_meas-R2_mimap.nii.gz"}
     sources = [image, timing, region, *([mask] if mask else [])]
     maps = {"DVR": made.dvr, "R2": made.r2}
-    return _write(folder, names, maps, (sources, options.model_dump()), [*notes, *made.notes])
+    return write_maps(folder, names, maps, (sources, options.model_dump()), [*notes, *made.notes])
 
 
 def reference_region(image: Volume, labels: tuple[int, ...], grid: Volume) -> np.ndarray:
