@@ -112,6 +112,7 @@ class PredictionView(QWidget):
         self.legend.setContentsMargins(0, 4, 0, 0)
         self.legend.setVerticalSpacing(2)
         self.legend.setColumnStretch(1, 1)
+        self.legend.setColumnStretch(3, 1)
         self.research = QLabel(RESEARCH)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -150,15 +151,17 @@ class PredictionView(QWidget):
     def _legend(self, role: str, title: str, labels: tuple[int, ...]) -> None:
         head = QLabel(title)
         head.setEnabled(False)
-        self.legend.addWidget(head, self.legend.rowCount(), 0, 1, 2)
-        for label in labels:
+        first = self.legend.rowCount()
+        self.legend.addWidget(head, first, 0, 1, 4)
+        for place, label in enumerate(labels):
             colour, words = LABELS[role][label]
             square = QLabel()
             square.setFixedSize(12, 12)
             square.setStyleSheet(f"background: {colour}; border: 1px solid #808080;")
-            row = self.legend.rowCount()
-            self.legend.addWidget(square, row, 0)
-            self.legend.addWidget(QLabel(words), row, 1)
+            # four labels are two rows of two; fewer have long words
+            row, column = (place // 2, place % 2) if len(labels) == 4 else (place, 0)
+            self.legend.addWidget(square, first + 1 + row, 2 * column)
+            self.legend.addWidget(QLabel(words), first + 1 + row, 2 * column + 1, 1, 1 if len(labels) == 4 else 3)
 
 
 def _lesions(shares: Shares, prediction: ShownPrediction) -> str:

@@ -46,7 +46,8 @@ class SuitabilityLine(QLabel):
     def look(self, card: Any) -> None:
         """Compare the subject on show with a model's training subjects, in the background."""
         if self._job is not None:
-            self._job.disconnect()
+            self._job.yielded.disconnect(self._take)
+            self._job.failed.disconnect(self._fail)
             self._job = None
         subject = self.session.subject
         self._asked = subject is not None and card is not None
