@@ -9,7 +9,7 @@ import numpy as np
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.prepare.frames import Frames
-from napari_myelin.core.prepare.logan import logan_reference
+from napari_myelin.core.prepare.logan import late_frames, logan_reference
 from napari_myelin.core.prepare.motion import Motion, estimate_motion, resample_series
 from napari_myelin.core.prepare.options import DvrOptions
 from napari_myelin.core.prepare.series import Series
@@ -39,7 +39,7 @@ def realigned(series: Series, frames: Frames, options: DvrOptions) -> tuple[Seri
 
     Neighbouring frames are taken together until they last a minute: shorter ones have too few counts.
     """
-    late = frames.middle / 60 >= options.t_star
+    late = late_frames(frames, options.t_star)
     reference = series.mean(late)
     groups: list[list[int]] = [[]]
     for number in range(series.count):
@@ -79,7 +79,7 @@ def dvr_maps(
     if not region.any():
         raise MyelinError("the reference region is empty on the PET's grid: give another mask or label")
     curve = series.array[region].mean(axis=0, dtype=np.float64)
-    average = series.mean(frames.middle / 60 >= options.t_star)
+    average = series.mean(late_frames(frames, options.t_star))
     if mask is None:
         mask = average.array > HEAD * float(average.array[region].mean())
     fit = logan_reference(series.array[mask], curve, frames, options.t_star, options.k2_prime)

@@ -26,6 +26,24 @@ class LoganFit:
     frames: np.ndarray
 
 
+def late_frames(frames: Frames, t_star: float) -> np.ndarray:
+    """Return the frames whose middle is ``t_star`` min or later, (F,) bool: those that a line is put through.
+
+    Raises
+    ------
+    MyelinError
+        If there are fewer than three.
+    """
+    late = np.asarray(frames.middle / 60 >= t_star)
+    if late.sum() < FEWEST:
+        end = (frames.start + frames.duration).max() / 60
+        raise MyelinError(
+            f"{late.sum()} frames lie after t* = {t_star:g} min, expected {FEWEST} or more (the scan ends at "
+            f"{end:.3g} min): lower --t-star, or look whether the JSON's times are in seconds"
+        )
+    return late
+
+
 def integrals(curves: np.ndarray, frames: Frames) -> np.ndarray:
     """Return the time integral of each curve from injection to each frame's middle, in (unit) min, (V, F).
 
@@ -75,13 +93,7 @@ def logan_reference(
     MyelinError
         If fewer than three frames are left, or the reference region's activity is not above 0 in them.
     """
-    fitted = frames.middle / 60 >= t_star
-    last = (frames.start + frames.duration).max() / 60
-    if fitted.sum() < FEWEST:
-        raise MyelinError(
-            f"{fitted.sum()} frames lie after t* = {t_star:g} min, expected {FEWEST} or more (the scan ends at "
-            f"{last:.3g} min): lower --t-star, or look whether the JSON's times are in seconds"
-        )
+    fitted = late_frames(frames, t_star)
     reference = np.asarray(reference, dtype=np.float64)
     if not (reference[fitted] > 0).all():
         raise MyelinError("the reference region's activity is not above 0 after t*: is it the right region?")

@@ -11,11 +11,11 @@ from scipy.ndimage import binary_dilation
 from napari_myelin.core.data.bids import sidecar, write_json
 from napari_myelin.core.data.transform import read_transform
 from napari_myelin.core.data.volume import Volume, read_grid, read_volume, write_volume
-from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.prepare.diffusion import Diffusion, diffusion_maps, ready
 from napari_myelin.core.prepare.dvr import HEAD, dvr_maps, realigned
 from napari_myelin.core.prepare.frames import Frames, read_frames
 from napari_myelin.core.prepare.gradients import read_gradients
+from napari_myelin.core.prepare.logan import late_frames
 from napari_myelin.core.prepare.motion import resample_series
 from napari_myelin.core.prepare.mtr import mtr_map
 from napari_myelin.core.prepare.region import cerebellar_grey
@@ -43,10 +43,7 @@ def pet_reference(visit: Visit) -> bool:
             series, motion = realigned(series, frames, options)
             matrices = motion.matrices.tolist()
             facts |= {"shift": motion.shift.tolist(), "turn": motion.turn.tolist()}
-        late = frames.middle / 60 >= options.t_star
-        if not late.any():
-            raise MyelinError(f"no frame lies after t* = {options.t_star:g} min: lower --t-star")
-        write_volume(reference, series.mean(late))
+        write_volume(reference, series.mean(late_frames(frames, options.t_star)))
         write_json(moves, {"matrices": matrices})
         return facts
 
