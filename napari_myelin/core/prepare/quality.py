@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from napari_myelin.core.data.bids import bids_path
+from napari_myelin.core.data.cohort import read_folder
 from napari_myelin.core.data.volume import Volume, read_volume, write_atomically
 from napari_myelin.core.prepare.visit import WORK, Report, read_reports
 from napari_myelin.core.report.curves import STYLE, to_svg
@@ -46,19 +47,23 @@ def write_pages(out: Path) -> Path:
         If a map cannot be read, or a page cannot be written.
     """
     reports = read_reports(out)
+    simulated = read_folder(out).phantom
     measures = {report.key: _measures(out, report) for report in reports}
     for report in reports:
         body = "\n".join(_visit(out, report, measures[report.key]))
-        write_atomically(out / WORK / report.key / PAGE, _document(f"Preparation of {report.key}", body))
-    write_atomically(out / PAGE, _document("Preparation of the cohort", "\n".join(_cohort(reports, measures))))
+        write_atomically(out / WORK / report.key / PAGE, _document(f"Preparation of {report.key}", body, simulated))
+    body = "\n".join(_cohort(reports, measures))
+    write_atomically(out / PAGE, _document("Preparation of the cohort", body, simulated))
     return out / PAGE
 
 
-def _document(title: str, body: str) -> bytes:
+def _document(title: str, body: str, simulated: bool) -> bytes:
     style = (resources.files("napari_myelin.core.report") / "page.css").read_text(encoding="utf-8")
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}'
     text = f'<!doctype html>\n<html lang="en">\n<head>{head}</title>\n<style>{style}</style></head>\n<body><main>\n'
     banner = '<div class="banner">Research software, not a medical device.</div>'
+    if simulated:
+        banner += '<div class="banner">Phantom: these subjects are simulated. Nobody was scanned.</div>'
     return f"{text}<h1>{html.escape(title)}</h1>\n{banner}\n{body}\n</main></body>\n</html>\n".encode()
 
 

@@ -106,6 +106,7 @@ def test_a_broken_scan_is_told_and_the_others_go_on(prepared: tuple[Path, list[E
     own = (out / ".prepare" / "sub-01" / "preparation.html").read_text(encoding="utf-8")
     assert own.count("<img") >= 3 * 6
     assert "Registration" in own
+    assert "Phantom: these subjects are simulated" in own
 
 
 def test_sidecars_say_what_a_map_was_made_from(prepared: tuple[Path, list[Event]], raw: Path) -> None:
