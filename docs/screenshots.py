@@ -33,6 +33,7 @@ def wait(true: Callable[[], Any], patience: float = PATIENCE) -> None:
     TimeoutError
         If it never is.
     """
+    from qtpy.QtCore import QEvent
     from qtpy.QtWidgets import QApplication
 
     end = time.monotonic() + patience
@@ -40,6 +41,7 @@ def wait(true: Callable[[], Any], patience: float = PATIENCE) -> None:
         if time.monotonic() > end:
             raise TimeoutError("the window is not where it should be: look at it, or at the machine's load")
         QApplication.processEvents()
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # else what napari took away is still drawn
         time.sleep(0.01)
 
 
@@ -125,7 +127,7 @@ def subject(studio: Studio) -> None:
     """Take the Subject panel with the orthogonal views."""
     panel = studio.panel("Subject")
     studio.show("flair", "lesion")
-    studio.look_at(studio.session.lesion.array, 3.6)
+    studio.look_at(studio.session.lesion.array, 3.0)
     panel.views_button.click()
     panel.check_button.click()
     wait(lambda: panel.check_button.text() == "Checked 6 of 6")

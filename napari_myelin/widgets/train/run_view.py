@@ -11,6 +11,7 @@ from napari_myelin.widgets.train.curves import Curves
 from napari_myelin.widgets.train.running import Run
 from napari_myelin.widgets.words import in_home
 
+UNBROKEN = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 LOOK = 250  # ms between two looks at a run: events come faster than anyone reads
 
 
@@ -89,7 +90,8 @@ class RunView(QWidget):
         self.bar.setFormat(f"{course.done:.0%}")
         self.place.setText(course.place())
         outlook = course.outlook()
-        self.outlook.setText(outlook)
+        # a line is broken between two facts, not between a number and its unit
+        self.outlook.setText(" · ".join(fact.translate(UNBROKEN) for fact in outlook.split(" · ")))
         self.outlook.setVisible(bool(outlook))
         self.outlook.setToolTip(
             "D right: how often the discriminator tells the true map from the generated one. "
