@@ -10,7 +10,7 @@ import numpy as np
 from napari_myelin.core.prepare.gradients import frame_of
 
 FIBRES = 0.25  # FA from which a direction means something
-MARGIN = 0.05  # share by which a convention must beat FSL's, and a mirrored one its own
+MARGIN = 0.15  # share by which a convention must beat FSL's, and a mirrored one its own
 FEWEST = 500  # voxels of fibres to judge by
 SEEDS, STEPS = 3000, 60  # lines that are followed, and how far, in half voxels each way
 BEND = np.cos(np.deg2rad(45))  # at most, from one voxel's fibre to the next

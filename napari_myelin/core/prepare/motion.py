@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from nibabel.affines import apply_affine
@@ -14,18 +14,30 @@ from napari_myelin.core.prepare.resampling import resample
 from napari_myelin.core.prepare.series import Series
 from napari_myelin.core.prepare.transforms import Chain, rotation_of
 
+FURTHEST = 15.0  # mm and degrees: a head in a coil does not move further
+
 
 @dataclass(frozen=True, eq=False)
 class Motion:
     """Where the head lay in each volume.
 
     ``matrices`` (N, 4, 4) map points of the reference to points of volume n, RAS+ mm. ``shift`` (N,) is the mean
-    distance in mm that the points of the head moved, ``turn`` (N,) the rotation in degrees.
+    distance in mm that the points of the head moved, ``turn`` (N,) the rotation in degrees. ``lost`` are volumes whose
+    registration came out further away than a head can move, and was not taken.
     """
 
     matrices: np.ndarray
     shift: np.ndarray
     turn: np.ndarray
+    lost: tuple[int, ...] = ()
+
+    def notes(self) -> list[str]:
+        """Return in sentences how much the head moved."""
+        said = [f"head motion: {self.shift.mean():.2f} mm on average, {self.shift.max():.2f} mm at most"]
+        if self.lost:
+            numbers = ", ".join(map(str, self.lost[:8])) + (", ..." if len(self.lost) > 8 else "")
+            said.append(f"volumes {numbers} (from 0) could not be registered and are left where they are: look at them")
+        return said
 
 
 def estimate_motion(series: Series, reference: Volume, groups: Sequence[Sequence[int]], mask: np.ndarray) -> Motion:
@@ -46,7 +58,11 @@ def estimate_motion(series: Series, reference: Volume, groups: Sequence[Sequence
     matrices = np.tile(np.eye(4), (series.count, 1, 1))
     for group in groups:
         matrices[list(group)] = align(reference, series.mean(np.asarray(group)), mask=mask).matrix
-    return measured(matrices, Volume(mask, reference.affine))
+    head = Volume(mask, reference.affine)
+    found = measured(matrices, head)
+    lost = np.flatnonzero((found.shift > FURTHEST) | (found.turn > FURTHEST))
+    matrices[lost] = np.eye(4)
+    return replace(measured(matrices, head), lost=tuple(int(number) for number in lost))
 
 
 def measured(matrices: np.ndarray, head: Volume) -> Motion:

@@ -122,7 +122,7 @@ def _visit(out: Path, report: Report, measures: dict[str, float]) -> Iterator[st
         ):
             if role in volumes:
                 yield f'<h3>{title}</h3><div class="maps">{"".join(_pictures(volumes, cut, role))}</div>'
-    yield "<h2>Measures</h2>" + _table(["", ""], [[name, f"{value:.3g}"] for name, value in measures.items()])
+    yield "<h2>Measures</h2>" + _table(["", ""], [[name, f"{value:.4g}"] for name, value in measures.items()])
     rows = [
         [step, f"{facts['before']:.3f}", f"{facts['after']:.3f}"]
         for step, facts in report.facts.items()
@@ -177,7 +177,7 @@ def _cohort(reports: Sequence[Report], measures: dict[str, dict[str, float]]) ->
     for report in reports:
         own = measures[report.key]
         link = f'<a href="{WORK}/{report.key}/{PAGE}">{report.key}</a>'
-        cells = [f"{own[name]:.3g}{' !' if name in odd[report.key] else ''}" if name in own else "" for name in names]
+        cells = [f"{own[name]:.4g}{' !' if name in odd[report.key] else ''}" if name in own else "" for name in names]
         rows.append([link, str(len(report.failures)), *cells])
     yield _table(["visit", "failed", *names], rows, escaped=True)
     if len(reports) >= FEWEST:

@@ -113,9 +113,7 @@ def make_dti(
     made = ready(series, gradients, options, head)
     notes = [*notes_of(image), *made.notes]
     if options.dwi_motion:
-        notes.append(
-            f"head motion: {made.motion.shift.mean():.2f} mm on average, {made.motion.shift.max():.2f} mm at most"
-        )
+        notes += made.motion.notes()
     maps = diffusion_maps(made)
     names = {name: f"{stem(image, '_dwi')}_model-tensor_param-{name.lower()}_dwimap.nii.gz" for name in maps}
     sources = [image, bval, bvec, *([mask] if mask else [])]
@@ -156,7 +154,7 @@ def make_dvr(
         series = Series(series.array * factor.astype(np.float32), series.affine)
     if options.pet_motion:
         series, motion = realigned(series, frames, options)
-        notes.append(f"head motion: {motion.shift.mean():.2f} mm on average, {motion.shift.max():.2f} mm at most")
+        notes += motion.notes()
     where = reference_region(read_volume(region), options.reference_labels, series.volume(0))
     inside = None if mask is None else mask_on(mask, series.volume(0))
     made = dvr_maps(series, frames, where, options, inside)

@@ -42,6 +42,7 @@ def pet_reference(visit: Visit) -> bool:
         if options.pet_motion:
             series, motion = realigned(series, frames, options)
             matrices = motion.matrices.tolist()
+            facts["notes"] = [*notes, *motion.notes()]
             facts |= {"shift": motion.shift.tolist(), "turn": motion.turn.tolist()}
         write_volume(reference, series.mean(late_frames(frames, options.t_star)))
         write_json(moves, {"matrices": matrices})
@@ -163,8 +164,9 @@ def diffusion(visit: Visit) -> bool:
         for name in names:
             extra = {"Units": "1" if name == "FA" else "10^-3 mm2/s", "SpatialReference": spatial(visit)}
             visit.write(name, maps[name], inputs, options.model_dump(), extra)
+        moved = made.motion.notes() if options.dwi_motion else []
         motion = {"shift": made.motion.shift.tolist(), "turn": made.motion.turn.tolist()}
-        return {**motion, "before": found.before, "after": found.after, "notes": list(made.notes)}
+        return {**motion, "before": found.before, "after": found.after, "notes": [*made.notes, *moved]}
 
     return visit.do("diffusion", inputs, options.model_dump(), [*map(visit.target, names), out], work)
 

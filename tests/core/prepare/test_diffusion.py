@@ -10,7 +10,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from napari_myelin.core.data.volume import read_volume
+from napari_myelin.core.prepare import motion
 from napari_myelin.core.prepare.options import DtiOptions
+from napari_myelin.core.prepare.registration import Alignment
+from napari_myelin.core.prepare.series import Series
 from napari_myelin.core.prepare.single import make_dti
 
 REAL = Path(__file__).parents[4] / "shared" / "real"
@@ -132,3 +135,18 @@ def test_a_table_in_scanner_axes_is_noticed(tmp_path: Path) -> None:
     path, _ = moving_series(tmp_path, angle=0, convention="scanner")
     made = make_dti(path, tmp_path / "out", DtiOptions(dwi_motion=False))
     assert any("scanner's axes" in note for note in made.notes)
+
+
+def test_a_volume_that_cannot_be_registered_is_left_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    far = np.eye(4)
+    far[0, 3] = 40
+    near = np.eye(4)
+    near[1, 3] = 2
+    found = iter([far, near])
+    monkeypatch.setattr(motion, "align", lambda *given, **more: Alignment(next(found), 0.1, 0.2))
+    series = Series(np.ones((5, 5, 5, 3), dtype=np.float32), np.eye(4))
+    made = motion.estimate_motion(series, series.volume(0), [[1], [2]], np.ones((5, 5, 5), dtype=bool))
+    assert made.lost == (1,)
+    np.testing.assert_array_equal(made.matrices[:2], [np.eye(4)] * 2)
+    np.testing.assert_allclose(made.shift, [0, 0, 2])
+    assert "volumes 1 (from 0) could not be registered" in made.notes()[1]
