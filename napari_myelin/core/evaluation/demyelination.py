@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.ndimage import map_coordinates
+from scipy.stats import norm
 
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.transform import read_transform
@@ -120,6 +121,28 @@ def classify(dvr: np.ndarray, lesion: np.ndarray, threshold: float | np.ndarray)
         DVR, or a map of it.
     """
     return np.asarray(lesion & (dvr < threshold))
+
+
+def predicted_threshold(threshold: float | np.ndarray, sd: np.ndarray | None, probability: float) -> float | np.ndarray:
+    """Return below which predicted DVR a voxel is called demyelinated, for a prediction that says its uncertainty.
+
+    A prediction is the mean of what may be measured: nearer to the middle than a measurement. Where the measured DVR is
+    normal around it, it lies below the threshold t with a probability above p if the prediction is below
+    ``t - z(p) sd``, z being the normal quantile. The p that gives the highest Dice is half of that Dice
+    (Lipton et al. 2014, arXiv:1402.1892), so it is below .5 and the predicted threshold above t.
+
+    Parameters
+    ----------
+    threshold
+        DVR t, or a map of it; it holds for measured maps as it is.
+    sd
+        Uncertainty of the prediction, (I, J, K), DVR; None leaves the threshold as it is.
+    probability
+        p, in (0, 1); 0.5 leaves the threshold as it is.
+    """
+    if sd is None or probability == 0.5:
+        return threshold
+    return np.asarray(threshold - np.float32(norm.ppf(probability)) * sd, dtype=np.float32)
 
 
 SURE, UNSURE = 1, 2

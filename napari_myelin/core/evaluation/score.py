@@ -86,7 +86,7 @@ class Truth:
 _MASKS = ("wm", "lesion")
 
 
-def score(truth: Truth, predicted: np.ndarray, method: str) -> Score:
+def score(truth: Truth, predicted: np.ndarray, method: str, below: float | np.ndarray | None = None) -> Score:
     """Return every number of one prediction.
 
     Parameters
@@ -97,6 +97,9 @@ def score(truth: Truth, predicted: np.ndarray, method: str) -> Score:
         DVR (I, J, K).
     method
         What made it: ``predicted``, ``sketch``, ``linear``, ``noise-free``.
+    below
+        Predicted DVR below which a lesion voxel is demyelinated (`predicted_threshold`), a value or (I, J, K); by
+        default the threshold of the measured map.
     """
     true, lesion, regions = truth.dvr, truth.lesion, truth.regions
     error = metrics.mse(true, predicted)
@@ -111,17 +114,17 @@ def score(truth: Truth, predicted: np.ndarray, method: str) -> Score:
         "discrepancy_lesion": metrics.discrepancy(true, predicted, lesion),
         "lesion_voxel_error": metrics.voxel_error(true, predicted, lesion),
     }
-    values |= _demyelination(truth, predicted)
+    values |= _demyelination(truth, predicted, truth.threshold if below is None else below)
     values["lesion_dvr_true"] = float(true[lesion].mean()) if lesion.any() else np.nan
     values["lesion_dvr_predicted"] = float(predicted[lesion].mean()) if lesion.any() else np.nan
     return Score(truth.subject.key, truth.subject.group, method, values, _lesion_means(truth, predicted))
 
 
-def _demyelination(truth: Truth, predicted: np.ndarray) -> dict[str, float]:
-    if truth.threshold is None:
+def _demyelination(truth: Truth, predicted: np.ndarray, below: float | np.ndarray | None) -> dict[str, float]:
+    if truth.threshold is None or below is None:
         return dict.fromkeys(("dice", "share_true", "share_predicted"), np.nan)
     measured = classify(truth.dvr, truth.lesion, truth.threshold)
-    ours = classify(predicted, truth.lesion, truth.threshold)
+    ours = classify(predicted, truth.lesion, below)
     return {
         "dice": metrics.dice(measured, ours),
         "share_true": metrics.share(measured, truth.lesion),

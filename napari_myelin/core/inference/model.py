@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,13 @@ class ModelCard(BaseModel):
     def target_note(self) -> str | None:
         """What is to be said where the model predicts something else than DVR; None where it predicts DVR."""
         return target_note({"the training cohort": self.normalisation["brain_mean"]["dvr"]})
+
+
+def decision(models: Sequence[Options]) -> float:
+    """Return the probability for `predicted_threshold`: 0.5 unless every model says its own variance."""
+    if not all(options.network.variance for options in models):
+        return 0.5
+    return models[0].demyelination.threshold_probability
 
 
 @dataclass(frozen=True, eq=False)

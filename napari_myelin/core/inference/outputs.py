@@ -16,9 +16,17 @@ from napari_myelin.core.data.export import SPATIAL_REFERENCE
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume, read_volume, write_atomically, write_volume
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.core.evaluation.demyelination import UNSURE, Lesion, Threshold, certainty, classify, lesion_table
+from napari_myelin.core.evaluation.demyelination import (
+    UNSURE,
+    Lesion,
+    Threshold,
+    certainty,
+    classify,
+    lesion_table,
+    predicted_threshold,
+)
 from napari_myelin.core.inference.attention import Randomised, Saliency
-from napari_myelin.core.inference.model import INTENDED_USE, ModelCard
+from napari_myelin.core.inference.model import INTENDED_USE, ModelCard, decision
 from napari_myelin.core.inference.predict import Prediction
 from napari_myelin.core.prediction_options import PredictionOptions
 
@@ -122,8 +130,10 @@ def write_prediction(out: Predictions, subject: Subject, prediction: Prediction)
     lesion = subject.volume("lesion", out.options.resample).array
     threshold = None if out.threshold is None else out.threshold.on(subject, prediction.dvr)
     if threshold is not None and out.threshold is not None:
+        sd, probability = prediction.uncertainty, decision([card.options for card in out.cards])
+        threshold = predicted_threshold(threshold, None if sd is None else sd.array, probability)
         mask = classify(prediction.dvr.array, lesion, threshold)
-        extra = {"Threshold": out.threshold.to_dict()}
+        extra = {"Threshold": out.threshold.to_dict(), "Probability": probability}
         _write(out, subject, "demyelinated", Volume(mask, prediction.dvr.affine), extra)
         if prediction.uncertainty is not None:
             doubt = certainty(prediction.dvr.array, lesion, threshold, prediction.uncertainty.array) == UNSURE

@@ -17,7 +17,7 @@ from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Progress
 from napari_myelin.core.phantom.anatomy import make_anatomy
 from napari_myelin.core.phantom.lesions import make_lesions, no_lesions
-from napari_myelin.core.phantom.options import PhantomOptions
+from napari_myelin.core.phantom.options import SITES, PhantomOptions
 from napari_myelin.core.phantom.signals import make_diffusion, make_dvr, make_flair, make_mtr
 from napari_myelin.core.phantom.tissue import Tissue, make_tissue
 
@@ -75,7 +75,8 @@ def make_subject(index: int, options: PhantomOptions) -> PhantomSubject:
     anatomy = make_anatomy(random, options.shape, options.spacing)
     lesions = make_lesions(random, anatomy) if patient else no_lesions(anatomy)
     tissue = make_tissue(random, anatomy, lesions, patient)
-    maps = {"MTR": make_mtr(random, anatomy, tissue), **make_diffusion(random, anatomy, tissue)}
+    site = SITES[options.site]
+    maps = {"MTR": make_mtr(random, anatomy, tissue, site), **make_diffusion(random, anatomy, tissue, site)}
     maps["dvr"], maps["noisefree"] = make_dvr(random, anatomy, tissue)
     maps["flair"] = make_flair(random, anatomy, tissue)
     brain = anatomy.gm + anatomy.wm + anatomy.csf > 0.5
@@ -116,6 +117,7 @@ def command(options: PhantomOptions) -> str:
     return (
         f"napari-myelin-train phantom OUT --patients {options.patients} --controls {options.controls} "
         f"--shape {' '.join(map(str, options.shape))} --spacing {options.spacing:g} --seed {options.seed}"
+        f"{'' if options.site == 'A' else f' --site {options.site}'}"
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from napari_myelin.core.phantom.anatomy import FWHM_TO_SD, Anatomy, smooth_noise
+from napari_myelin.core.phantom.options import Site
 from napari_myelin.core.phantom.tissue import Tissue
 
 MTR_FWHM, DTI_FWHM = 1.1, 2.0  # mm
@@ -34,17 +35,18 @@ def _mix(anatomy: Anatomy, wm: np.ndarray, gm: float, csf: float) -> np.ndarray:
     return np.asarray(mixed, dtype=np.float32)
 
 
-def make_mtr(random: np.random.Generator, anatomy: Anatomy, tissue: Tissue) -> np.ndarray:
+def make_mtr(random: np.random.Generator, anatomy: Anatomy, tissue: Tissue, site: Site) -> np.ndarray:
     """Return the magnetisation transfer ratio in %, (I, J, K) float32."""
     bound = _saturating(tissue.myelin * anatomy.myelination, 1.1)
     wm = (5 + 37 * bound + 9 * tissue.axon) * (1 - 0.95 * tissue.water)
-    clean = _blur(_mix(anatomy, wm, 40, 5), MTR_FWHM, anatomy.spacing)
+    clean = np.float32(site.mtr) * _blur(_mix(anatomy, wm, 40, 5), site.blur * MTR_FWHM, anatomy.spacing)
     # what is left of the transmit field after correction
-    b1 = 1 + 0.025 * smooth_noise(random, wm.shape, 60 / anatomy.spacing)
-    return np.asarray(clean * b1 + _in_brain(anatomy) * random.normal(0, 1.0, wm.shape).astype(np.float32))
+    b1 = 1 + 0.025 * np.float32(site.b1) * smooth_noise(random, wm.shape, 60 / anatomy.spacing)
+    noise = random.normal(0, 1.0, wm.shape).astype(np.float32)
+    return np.asarray(clean * b1 + np.float32(site.noise) * (_in_brain(anatomy) * noise))
 
 
-def make_diffusion(random: np.random.Generator, anatomy: Anatomy, tissue: Tissue) -> dict[str, np.ndarray]:
+def make_diffusion(random: np.random.Generator, anatomy: Anatomy, tissue: Tissue, site: Site) -> dict[str, np.ndarray]:
     """Return FA (none), RD and AD (10^-3 mm2/s), (I, J, K) float32, of an axially symmetric tensor."""
     loss = _saturating(1 - np.clip(tissue.myelin, 0, 1), 1.0)
     rd = 0.36 + 0.62 * anatomy.dispersion + 0.14 * loss + 0.10 * (1 - tissue.axon)
@@ -52,8 +54,9 @@ def make_diffusion(random: np.random.Generator, anatomy: Anatomy, tissue: Tissue
     maps = {}
     for name, wm, gm, csf, sd in (("RD", rd, 0.92, CSF_RD, 0.03), ("AD", ad, 1.19, CSF_AD, 0.045)):
         wet = wm * (1 - tissue.water) + FREE_WATER * tissue.water
-        clean = _blur(_mix(anatomy, wet, gm, csf), DTI_FWHM, anatomy.spacing)
-        maps[name] = np.maximum(clean + _in_brain(anatomy) * random.normal(0, sd, rd.shape).astype(np.float32), 0)
+        clean = _blur(_mix(anatomy, wet, gm, csf), site.blur * DTI_FWHM, anatomy.spacing)
+        noise = _in_brain(anatomy) * random.normal(0, sd, rd.shape).astype(np.float32)
+        maps[name] = np.maximum(clean + np.float32(site.noise) * noise, 0)
     # eigenvalues are sorted: the axial one is never below the radial one
     maps["AD"] = np.maximum(maps["AD"], maps["RD"])
     length = np.sqrt(maps["AD"] ** 2 + 2 * maps["RD"] ** 2)

@@ -9,7 +9,8 @@ import numpy as np
 
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume, read_volume
-from napari_myelin.core.evaluation.demyelination import agreement, classify
+from napari_myelin.core.evaluation.demyelination import agreement, classify, predicted_threshold
+from napari_myelin.core.inference.model import decision
 from napari_myelin.core.inference.outputs import Predictions
 from napari_myelin.core.report.pictures import AGREEMENT, Cut, Window, agreement_picture, canonical, map_picture
 
@@ -108,7 +109,11 @@ class _View:
         threshold = self.made.threshold.on(self.subject, dvr)
         if isinstance(threshold, np.ndarray):
             threshold = canonical(Volume(threshold, dvr.affine)).array
-        measured, ours = (classify(array, self.lesion, threshold) for array in (self.true, self.predicted))
+        sd = self.made.path(self.subject, "dvr-uncertainty")
+        spread = canonical(read_volume(sd)).array if sd.exists() else None
+        probability = decision([card.options for card in self.made.cards])
+        below = predicted_threshold(threshold, spread, probability)
+        measured, ours = classify(self.true, self.lesion, threshold), classify(self.predicted, self.lesion, below)
         labels = agreement(measured, ours, self.lesion)
         name = self.made.cards[0].modalities[0]
         background = self._volume(name).array

@@ -35,7 +35,9 @@ def regions(truth: Truth) -> dict[str, np.ndarray]:
     return {name: mask for name, mask in truth.regions.items() if mask.any()}
 
 
-def prediction_rows(truth: Truth, predicted: np.ndarray, who: tuple[str, str, str]) -> Iterator[Row]:
+def prediction_rows(
+    truth: Truth, predicted: np.ndarray, who: tuple[str, str, str], below: float | np.ndarray | None = None
+) -> Iterator[Row]:
     """Return every number of one predicted map.
 
     Parameters
@@ -46,12 +48,18 @@ def prediction_rows(truth: Truth, predicted: np.ndarray, who: tuple[str, str, st
         DVR (I, J, K).
     who
         Method, inputs and fold.
+    below
+        As for `score`.
     """
     key = truth.subject.key
-    scored = score(truth, predicted, who[0])
+    scored = score(truth, predicted, who[0], below)
     for name, (region, metric) in PLACES.items():
         if math.isfinite(scored.values[name]):
             yield Row(*who, key, region, metric, scored.values[name])
+    if below is not truth.threshold and truth.threshold is not None and truth.lesion.any():
+        # beside a method that decides by a probability: what it scores when it is cut where the measured map is
+        same = score(truth, predicted, who[0]).values["dice"]
+        yield Row(*who, key, "lesion", "dice_same_threshold", same)
     noisefree = truth.subject.volume("noisefree").array if truth.subject.has("noisefree") else None
     for region, mask in regions(truth).items():
         yield Row(*who, key, region, "voxels", float(mask.sum()))

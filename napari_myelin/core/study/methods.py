@@ -110,6 +110,7 @@ def method_options(
         for name, value in options.data.model_dump().items():
             if value != getattr(Options().data, name):
                 shared["data"][name] = value
+        shared["demyelination"]["threshold_probability"] = options.demyelination.threshold_probability
         own = {**own, **shared, "training": {"seed": base.training.seed}}
     else:
         options = base

@@ -19,7 +19,6 @@ from napari_myelin.core.evaluation.demyelination import (
     NEITHER,
     PREDICTED_ONLY,
     TRUE_ONLY,
-    Threshold,
     agreement,
     classify,
 )
@@ -30,7 +29,7 @@ from napari_myelin.core.report.study_names import method_title, reference_of
 from napari_myelin.core.study.folds import Fold
 from napari_myelin.core.study.methods import Method
 from napari_myelin.core.study.parts import Part, Plan
-from napari_myelin.core.study.work import example, fold_threshold, predictions
+from napari_myelin.core.study.work import example, fold_threshold, predicted_below, predictions
 
 ACROSS = 4  # pictures in a row
 SHOWN = 8  # patients in the figure of agreement
@@ -140,7 +139,12 @@ def _agreement(plan: Plan, results: Results) -> StudyFigure | None:
             volume = _map(plan, *method, subject) if subject.key in dice else None
             if volume is not None:
                 view = View.of(subject, plan.study.options.data.resample)
-                panels.append((f"{subject.key}, Dice {dice[subject.key]:.2f}", _masks(view, volume, threshold)))
+                spread = _map(plan, *method, subject, "dvr-uncertainty")
+                on_grid = threshold.on(subject, volume)
+                sd = None if spread is None else spread.array
+                below = predicted_below(on_grid, sd, method[1].options)
+                picture = _masks(view, volume, on_grid, on_grid if below is None else below)
+                panels.append((f"{subject.key}, Dice {dice[subject.key]:.2f}", picture))
     if not panels:
         return None
     panels = panels[:SHOWN]
@@ -155,11 +159,10 @@ def _agreement(plan: Plan, results: Results) -> StudyFigure | None:
     return StudyFigure("fig8b", "Fig. 8 B. Agreement of demyelination", f"{whose(results)}. {bars}", figure)
 
 
-def _masks(view: View, predicted: Volume, threshold: Threshold) -> np.ndarray:
+def _masks(view: View, predicted: Volume, threshold: float | np.ndarray, below: float | np.ndarray) -> np.ndarray:
     subject, resample = view.subject, view.resample
     measured, lesion = subject.volume("dvr", resample), subject.volume("lesion", resample).array
-    on_grid = threshold.on(subject, measured)
-    true, ours = (classify(each.array, lesion, on_grid) for each in (measured, predicted))
+    true, ours = classify(measured.array, lesion, threshold), classify(predicted.array, lesion, below)
     labels = view.slice(Volume(agreement(true, ours, lesion).astype(np.float32), measured.affine))
     grey = view.slice(subject.volume(next(iter(subject.modalities)), resample))
     background = 0.6 * np.clip(grey / max(float(np.percentile(grey, 99.5)), 1e-6), 0, 1)

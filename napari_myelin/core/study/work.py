@@ -16,15 +16,16 @@ from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume, content_digest, read_volume, write_volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.controls import group_threshold
-from napari_myelin.core.evaluation.demyelination import Threshold
+from napari_myelin.core.evaluation.demyelination import Threshold, predicted_threshold
 from napari_myelin.core.evaluation.results import Row, write_rows
 from napari_myelin.core.evaluation.score import Truth
 from napari_myelin.core.events import Event, Failed, Progress, Skipped, Stopped, StopRequest
 from napari_myelin.core.inference.attention import saliency
 from napari_myelin.core.inference.cohort import predict_cohort
 from napari_myelin.core.inference.evaluate import leakage
-from napari_myelin.core.inference.model import Model, load_model
+from napari_myelin.core.inference.model import Model, decision, load_model
 from napari_myelin.core.inference.outputs import CARDS, Predictions, read_outputs, write_saliency
+from napari_myelin.core.options import Options
 from napari_myelin.core.prediction_options import PredictionOptions
 from napari_myelin.core.runtime import resolve_device
 from napari_myelin.core.study.facts import commit, write_about
@@ -114,11 +115,11 @@ def _judge_network(
     for number, subject in enumerate(held.subjects):
         truth = _truth(subject, threshold, resample)
         predicted = read_map(out, subject, "dvr-predicted")
-        rows.extend(prediction_rows(truth, predicted, who))
-        if bids_path(out, subject.name, subject.session, "dvr-uncertainty").exists():
-            sd = read_map(out, subject, "dvr-uncertainty")
-            if sd.any():  # a network whose draws are all alike has none
-                rows.extend(calibration_rows(truth, predicted, sd, who))
+        there = bids_path(out, subject.name, subject.session, "dvr-uncertainty").exists()
+        sd = read_map(out, subject, "dvr-uncertainty") if there else None
+        rows.extend(prediction_rows(truth, predicted, who, predicted_below(truth.threshold, sd, model.card.options)))
+        if sd is not None and sd.any():  # a network whose draws are all alike has none
+            rows.extend(calibration_rows(truth, predicted, sd, who))
         if own.attention:
             rows.extend(attention_rows(model, truth, who, device, resample))
         yield Progress(f"measuring {method.name}", number + 1, len(held.subjects), subject.key)
@@ -192,6 +193,13 @@ def predictions(plan: Plan, part: Part, method: Method) -> Path:
 def read_map(folder: Path, subject: Subject, what: str) -> np.ndarray:
     """Return a predicted map (I, J, K) of a subject, as `bids_path` names it."""
     return read_volume(bids_path(folder, subject.name, subject.session, what)).array
+
+
+def predicted_below(
+    threshold: float | np.ndarray | None, sd: np.ndarray | None, options: Options
+) -> float | np.ndarray | None:
+    """Return `predicted_threshold` of a model; None where there is no threshold."""
+    return None if threshold is None else predicted_threshold(threshold, sd, decision([options]))
 
 
 def fold_threshold(plan: Plan, fold: Fold) -> Threshold | None:

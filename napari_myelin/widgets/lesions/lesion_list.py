@@ -56,7 +56,7 @@ def source_of(session: Any) -> Source:
     """Return the predicted DVR and its model's threshold where there is a prediction, else the measured DVR."""
     prediction = session.prediction
     if prediction is not None and getattr(prediction, "dvr", None) is not None:
-        return Source(prediction.dvr, "predicted DVR", prediction.threshold_on_grid)
+        return Source(prediction.dvr, "predicted DVR", prediction.below_on_grid)
     layer = session.layer("dvr")
     return Source(None, "", None) if layer is None else Source(np.asarray(layer.data), "measured DVR", None)
 

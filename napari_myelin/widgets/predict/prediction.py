@@ -9,7 +9,14 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_myelin.core.data.volume import Volume
-from napari_myelin.core.evaluation.demyelination import SURE, UNSURE, agreement, certainty, classify
+from napari_myelin.core.evaluation.demyelination import (
+    SURE,
+    UNSURE,
+    agreement,
+    certainty,
+    classify,
+    predicted_threshold,
+)
 from napari_myelin.widgets.predict.prediction_job import Result
 
 Box = tuple[slice, slice, slice]
@@ -70,11 +77,29 @@ class ShownPrediction(QObject):
         if isinstance(on_grid, np.ndarray):
             self._threshold_map = result.request.frame.array(Volume(on_grid, self.dvr.affine))
         self._box: Box | None = None
+        self._below: tuple[float | np.ndarray, float | np.ndarray] | None = None
 
     @property
     def threshold_on_grid(self) -> float | np.ndarray | None:
         """The threshold that holds now, on the subject's own grid."""
         return self.result.on_grid if self.own_threshold is None else self.own_threshold
+
+    @property
+    def below_on_grid(self) -> float | np.ndarray | None:
+        """Below which predicted DVR a voxel is demyelinated (`predicted_threshold`), on the subject's own grid."""
+        threshold, spread = self.threshold_on_grid, self.uncertainty
+        if threshold is None or spread is None:
+            return threshold
+        if self._below is None or self._below[0] is not threshold:
+            self._below = (threshold, predicted_threshold(threshold, spread.array, self._probability))
+        return self._below[1]
+
+    @property
+    def _probability(self) -> float:
+        # takes long to import, and was by the thread that predicted
+        from napari_myelin.core.inference.model import decision
+
+        return decision([self.card.options])
 
     @property
     def phantom(self) -> bool:
@@ -113,7 +138,8 @@ class ShownPrediction(QObject):
         if threshold is None:
             return {}, Shares(volume, mean, true_mean=true_mean)
         spread = shown["dvr-uncertainty"].array[box] if "dvr-uncertainty" in shown else None
-        labels, below = certainty(dvr, lesion, threshold, spread), classify(dvr, lesion, threshold)
+        limit = predicted_threshold(threshold, spread, self._probability)
+        labels, below = certainty(dvr, lesion, limit, spread), classify(dvr, lesion, limit)
         given = {"volume": volume, "mean": mean, "below": share(below, lesion), "true_mean": true_mean}
         if spread is not None:
             given |= {"sure": share(labels == SURE, lesion), "unsure": share(labels == UNSURE, lesion)}

@@ -163,6 +163,20 @@ def test_a_subject_does_not_depend_on_how_many_others_there_are() -> None:
     np.testing.assert_array_equal(one.volumes["dvr"].array, other.volumes["dvr"].array)
 
 
+def test_another_site_measures_the_same_tissue_with_another_scanner(subjects: list[PhantomSubject]) -> None:
+    a = subjects[0]
+    b = make_subject(0, OPTIONS.model_copy(update={"site": "B"}))
+    for name in ("dvr", "noisefree", "wm", "lesion", "flair"):  # the PET, the tissue and the drawing are the same
+        np.testing.assert_array_equal(a.volumes[name].array, b.volumes[name].array)
+    white = a.volumes["wm"].array & ~a.volumes["lesion"].array
+    mtr, other = (each.volumes["MTR"].array[white] for each in (a, b))
+    assert other.mean() / mtr.mean() == pytest.approx(0.86, abs=0.02)
+    rd, coarser = (each.volumes["RD"].array[white] for each in (a, b))
+    assert coarser.mean() / rd.mean() == pytest.approx(1, abs=0.1)  # the unit is that of water, not of a scanner
+    assert "--site B" in phantom.command(OPTIONS.model_copy(update={"site": "B"}))
+    assert "--site" not in phantom.command(OPTIONS)
+
+
 def test_explained_variance_rises_with_the_modalities(subjects: list[PhantomSubject]) -> None:
     def voxels(subject: PhantomSubject) -> tuple[np.ndarray, np.ndarray]:
         maps = arrays(subject)
