@@ -19,7 +19,7 @@ from napari_myelin.core.events import Event, Noted, Progress, Saved, Skipped, St
 from napari_myelin.core.phantom.cohort import PhantomSubject, make_subject
 from napari_myelin.core.phantom.options import PhantomOptions
 from napari_myelin.core.prepare.cohort import prepare_cohort
-from napari_myelin.core.prepare.options import AnatomyOptions, DtiOptions, PrepareOptions
+from napari_myelin.core.prepare.options import AnatomyOptions, DtiOptions, MtrOptions, PrepareOptions
 from napari_myelin.core.prepare.quality import outliers
 from napari_myelin.core.prepare.raw import read_raw
 from napari_myelin.core.prepare.raw_cohort import write_raw_cohort
@@ -122,7 +122,7 @@ def worked(events: list[Event]) -> str:
 
 
 def test_only_what_changed_is_made_again(prepared: tuple[Path, list[Event]], raw: Path) -> None:
-    again = PrepareOptions(anatomy=OPTIONS.anatomy, dti=DtiOptions(dwi_motion=False, max_b=2000))
+    again = OPTIONS.model_copy(update={"mtr": MtrOptions(register_pair=False)})
     first = list(prepare_cohort(raw, prepared[0], OPTIONS, subjects=["01"]))
     assert worked(first).startswith("sub-01, 0 steps worked on")
     second = list(prepare_cohort(raw, prepared[0], again, subjects=["01"]))
