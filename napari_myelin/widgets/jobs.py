@@ -23,6 +23,7 @@ from napari_myelin.core.events import Failed, StopRequest
 
 Work = Callable[[StopRequest], Iterator[Any]]
 INTERVAL = 30  # ms between two looks for events
+THREAD = "napari-myelin"  # how the names of the threads begin
 PORTION = 0.02  # s for which one look hands out events before the window gets its turn
 
 _running: set[Job] = set()
@@ -57,7 +58,7 @@ class Job(QObject):
         self.name, self.session, self.stopping = name, session, StopRequest()
         self._work = work
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=f"napari-myelin {name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{THREAD} {name}", daemon=True)
         self._timer = QTimer(self)
         self._timer.setInterval(INTERVAL)
         self._timer.timeout.connect(self._hand_out)
@@ -75,6 +76,7 @@ class Job(QObject):
         for signal, listener in ((self.yielded, yielded), (self.failed, failed), (self.finished, finished)):
             if listener is not None:
                 signal.connect(listener)
+        _keep_warnings_from_the_window()
         _running.add(self)
         self._timer.start()
         self._thread.start()
@@ -101,11 +103,8 @@ class Job(QObject):
 
     def _run(self) -> None:
         try:
-            # warnings of any thread would land in napari's notifications, one by one
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                for event in self._work(self.stopping):
-                    self._queue.put(event)
+            for event in self._work(self.stopping):
+                self._queue.put(event)
         except BaseException as error:  # a thread's exception would end in a console that nobody sees
             self._queue.put(failure(error))
         self._queue.put(_End())
@@ -123,6 +122,23 @@ class Job(QObject):
                 (self.failed if isinstance(event, Failed) else self.yielded).emit(event)
                 continue
             return
+
+
+def _keep_warnings_from_the_window() -> None:
+    """Let no warning of a job's thread into napari's notifications, one by one; those of other threads go on as before.
+
+    ``warnings.catch_warnings`` does it to every thread at once, and puts back filters that others changed meanwhile.
+    """
+    shown = warnings.showwarning
+    if getattr(shown, "of_napari_myelin", False):
+        return
+
+    def show(*args: Any, **kwargs: Any) -> None:
+        if not threading.current_thread().name.startswith(THREAD):
+            shown(*args, **kwargs)
+
+    show.of_napari_myelin = True  # type: ignore[attr-defined]
+    warnings.showwarning = show
 
 
 def failure(error: BaseException) -> Failed:

@@ -32,6 +32,7 @@ class Source:
     dvr: Volume | np.ndarray | None
     name: str
     threshold: Threshold
+    raised_from: Threshold = None
 
     def volume(self, frame: Frame) -> Volume:
         """Return the DVR on the subject's own grid; NaN where there is none."""
@@ -43,9 +44,11 @@ class Source:
 
     @property
     def threshold_in_words(self) -> str:
-        """``threshold 0.912``, ``voxelwise threshold``, or that there is none."""
+        """``threshold 0.912``, that and what raises it, ``voxelwise threshold``, or that there is none."""
         if self.threshold is None:
             return "no threshold (a model gives one)"
+        if isinstance(self.threshold, np.ndarray) and isinstance(self.raised_from, float):
+            return f"threshold {self.raised_from:.3f}, raised by the uncertainty"
         return "voxelwise threshold" if isinstance(self.threshold, np.ndarray) else f"threshold {self.threshold:.3f}"
 
 
@@ -56,7 +59,7 @@ def source_of(session: Any) -> Source:
     """Return the predicted DVR and its model's threshold where there is a prediction, else the measured DVR."""
     prediction = session.prediction
     if prediction is not None and getattr(prediction, "dvr", None) is not None:
-        return Source(prediction.dvr, "predicted DVR", prediction.below_on_grid)
+        return Source(prediction.dvr, "predicted DVR", prediction.below_on_grid, prediction.threshold_on_grid)
     layer = session.layer("dvr")
     return Source(None, "", None) if layer is None else Source(np.asarray(layer.data), "measured DVR", None)
 

@@ -149,7 +149,9 @@ def _result(request: Request, model: Any, prediction: Any, explained: Any) -> Re
             true = subject.volume("dvr", request.options.resample)
         except MyelinError:  # it is not looked at for the prediction, and the Subject panel says what is wrong with it
             true = None
-    volumes = {"dvr-sketch": prediction.sketch, "dvr-predicted": prediction.dvr}
+    # a model of one stage has no other sketch than its prediction
+    volumes = {"dvr-sketch": prediction.sketch} if model.card.stages > 1 else {}
+    volumes["dvr-predicted"] = prediction.dvr
     if prediction.uncertainty is not None:
         volumes["dvr-uncertainty"] = prediction.uncertainty
     if explained is not None:
