@@ -94,6 +94,7 @@ class TrainPanel(Panel):
             run = self._show_new(folder)
         self.section.open(False)
         run.train(cohort, options, resume)
+        self._show_buttons()  # at once: a second click must not start it twice
 
     def _pause(self) -> None:
         if self.run is not None:
