@@ -135,6 +135,14 @@ class TrainingOptions(OptionGroup):
         description="Edge in voxels of the random cubes that a step trains on; 0: the whole volume.",
     )
     crops: int = Field(1, ge=1, le=64, description="Cubes that a step takes of a subject, where crop is not 0.")
+    window: int = Field(
+        0,
+        ge=0,
+        le=512,
+        multiple_of=8,
+        description="Edge in voxels of the overlapping windows that the model predicts in, at validation and "
+        "afterwards; 0: the whole volume. Where the networks normalise, take the crop: statistics are then alike.",
+    )
     focus: float = Field(
         0.5, ge=0, le=1, description="Share of the cubes that are put on a lesion, in subjects who have one."
     )
@@ -152,6 +160,11 @@ class TrainingOptions(OptionGroup):
         0.0, ge=0, lt=1, description="Keep this share of a running average of the weights at each step; 0: no average."
     )
     clip: float = Field(0.0, ge=0, description="Longest gradient of the generator, as a norm; 0: any.")
+    checkpointing: bool = Field(
+        False,
+        description="Hold only what goes between the networks' parts and compute the rest again on the way back: less "
+        "memory for more time, the same gradients.",
+    )
     select: Literal["best", "last"] = Field(
         "best", description="Which weights a stage ends with: lowest validation loss, or those after the last epoch."
     )
@@ -211,6 +224,8 @@ class Options(OptionGroup):
             raise ValueError(f"crop {self.training.crop} must be a multiple of the patch ({self.network.patch})")
         if 0 < self.training.crop < 16:
             raise ValueError(f"crop {self.training.crop} must be 16 or more, or 0 for the whole volume")
+        if 0 < self.training.window < 16:
+            raise ValueError(f"window {self.training.window} must be 16 or more, or 0 for the whole volume")
         return self
 
     @model_validator(mode="after")

@@ -40,6 +40,21 @@ class PredictionOptions(OptionGroup):
         None, gt=0, description="DVR below which a lesion voxel is demyelinated; by default the model's own threshold."
     )
     resample: bool = Field(False, description="Resample maps that lie on another grid than the subject's first map.")
+    window: int | None = Field(
+        None,
+        ge=0,
+        le=512,
+        multiple_of=8,
+        description="Edge in voxels of overlapping windows to predict in, for a device that cannot hold a volume; "
+        "0: the whole volume; none: as the model was trained to. The saliency always takes the whole volume.",
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the noise: the same seed gives the same maps.")
 
     _two_draws = field_validator("uncertainty")(refuse_one_draw)
+
+    @field_validator("window")
+    @classmethod
+    def _large_enough(cls, window: int | None) -> int | None:
+        if window is not None and 0 < window < 16:
+            raise ValueError("must be 16 or more, or 0 for the whole volume")
+        return window

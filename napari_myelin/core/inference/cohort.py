@@ -29,6 +29,8 @@ from napari_myelin.core.options import RuntimeOptions
 from napari_myelin.core.prediction_options import PredictionOptions
 from napari_myelin.core.runtime import is_first_rank, launch, out_of_memory
 
+OUT_OF_MEMORY = "out of memory: predict in windows (--window 64), use --device cpu, or close other programs"
+
 
 def predict_cohort(
     models: Sequence[Model],
@@ -87,7 +89,7 @@ def predict_cohort(
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            skipped.append(Skipped(subject.key, "out of memory: use --device cpu, or close other programs"))
+            skipped.append(Skipped(subject.key, OUT_OF_MEMORY))
             events = [skipped[-1]] if fabric.is_global_zero else []
         done = min((number + 1) * fabric.world_size, len(cohort.subjects))
         yield from _on_first_rank([*events, Progress("predicting", done, len(cohort.subjects), subject.key)])
@@ -116,7 +118,15 @@ def _predict_one(models: Sequence[Model], subject: Subject, out: Predictions, de
         out.threshold.refuse_without_transform(subject)
     notes = _notes(models, subject, options.resample)
     resample, seed = options.resample, options.seed
-    prediction = predict(models, subject, draws=options.uncertainty, seed=seed, device=device, resample=resample)
+    prediction = predict(
+        models,
+        subject,
+        draws=options.uncertainty,
+        seed=seed,
+        device=device,
+        resample=resample,
+        window=options.window,
+    )
     write_prediction(out, subject, prediction)
     # what several models attend to is not averaged: the first one is asked
     if options.saliency:

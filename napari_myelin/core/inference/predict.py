@@ -17,6 +17,7 @@ from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Progress
 from napari_myelin.core.inference.model import Model, ModelCard
 from napari_myelin.core.inference.spread import Spread, uncertainty
+from napari_myelin.core.inference.windows import whole_or_windows
 from napari_myelin.core.runtime import fill_noise, seeded
 
 
@@ -101,6 +102,7 @@ def predict(
     seed: int = 0,
     device: torch.device | str = "cpu",
     resample: bool = False,
+    window: int | None = None,
 ) -> Prediction:
     """Predict a subject's DVR map from its MR maps.
 
@@ -120,13 +122,18 @@ def predict(
         Where to compute. The models are moved there and stay there.
     resample
         Resample maps that lie on another grid than the subject's, instead of refusing them.
+    window
+        Edge in voxels of overlapping windows to predict in; 0 the whole volume at once, None as each model was
+        trained to.
 
     Raises
     ------
     MyelinError
         If a modality is missing, a map cannot be read, the maps do not share a grid, or a model predicts NaN.
     """
-    *_, last = predict_in_steps(models, subject, draws=draws, seed=seed, device=device, resample=resample)
+    *_, last = predict_in_steps(
+        models, subject, draws=draws, seed=seed, device=device, resample=resample, window=window
+    )
     assert isinstance(last, Prediction)
     return last
 
@@ -140,12 +147,13 @@ def predict_in_steps(
     seed: int = 0,
     device: torch.device | str = "cpu",
     resample: bool = False,
+    window: int | None = None,
 ) -> Iterator[Progress | Prediction]:
     """Predict as `predict` does, one pass through a network after the other, so that whoever waits can give up.
 
     Parameters
     ----------
-    models, subject, draws, seed, device, resample
+    models, subject, draws, seed, device, resample, window
         As for `predict`.
 
     Yields
@@ -167,7 +175,8 @@ def predict_in_steps(
         network = model.network.to(device)
         inputs = network_inputs(model, subject, device, resample)
         covered = min(covered, inputs.placement.covered)
-        sketch, final, variance = _run(network, inputs, model, derive=(seed, "prediction"))
+        edge = model.card.options.training.window if window is None else window
+        sketch, final, variance = _run(network, inputs, model, edge, derive=(seed, "prediction"))
         if not np.isfinite(final.array).all():
             raise MyelinError(f"model {model.card.uid} predicts NaN for {subject.key}: train it again, or use another")
         sketches.append(sketch)
@@ -177,7 +186,7 @@ def predict_in_steps(
         yield Progress("predicting", done, total, subject.key)
         for draw in range(draws_of[number]):
             with dropping(network), seeded(device, seed, "dropout", number, draw):
-                spread.add(_run(network, inputs, model, derive=(seed, "draw", number, draw))[1].array)
+                spread.add(_run(network, inputs, model, edge, derive=(seed, "draw", number, draw))[1].array)
             done += 1
             yield Progress("predicting", done, total, f"draw {draw + 1} of {draws}")
         if not draws_of[number]:
@@ -194,12 +203,12 @@ def _says_its_variance(model: Model) -> bool:
 
 
 def _run(
-    network: nn.Module, inputs: Inputs, model: Model, derive: tuple[int | str, ...]
+    network: nn.Module, inputs: Inputs, model: Model, window: int, derive: tuple[int | str, ...]
 ) -> tuple[Volume, Volume, Volume | None]:
     """Return the sketch, the last map, and the variance of the measured DVR where the model predicts it."""
     # the noise depends on the seed and the grid alone, so a prediction can be made again
     noise = fill_noise(inputs.mri, int(derive[0]), *derive[1:])
-    maps = network(inputs.mri, noise)
+    maps = whole_or_windows(network, inputs.mri, noise, window)
     scores, sd = model.normalisation, model.normalisation.sd["dvr"]
     first, last = (_to_subject(inputs, scores.back("dvr", _array(maps[index][0, 0]))) for index in (0, -1))
     if maps[-1].shape[1] == 1:

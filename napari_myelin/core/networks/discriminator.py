@@ -7,7 +7,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from napari_myelin.core.networks.parts import InParts
 from napari_myelin.core.networks.unet import SLOPE
+
+BLOCK = 4  # layers: convolution, norm, activation, max-pooling
 
 
 def patches(volume: Tensor, edge: int) -> Tensor:
@@ -32,7 +35,7 @@ def patches(volume: Tensor, edge: int) -> Tensor:
     return cut.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(-1, channels, edge, edge, edge)
 
 
-class PatchDiscriminator(nn.Module):
+class PatchDiscriminator(InParts):
     """Classifies each patch of a volume, seen with its condition, as true or generated.
 
     Blocks of (convolution, batch norm, LeakyReLU, max-pooling), maps doubling, then a fully connected
@@ -76,6 +79,8 @@ class PatchDiscriminator(nn.Module):
         dvr
             True or generated map, (B, 1, I, J, K), z-scored.
         """
-        pieces = patches(torch.cat([mri, dvr], dim=1), self.patch)
-        logits: Tensor = self.decide(self.features(pieces).flatten(1))
+        x = patches(torch.cat([mri, dvr], dim=1), self.patch)
+        for first in range(0, len(self.features), BLOCK):
+            x = self.part(self.features[first : first + BLOCK], x)
+        logits: Tensor = self.decide(x.flatten(1))
         return logits

@@ -6,6 +6,7 @@ branches that begin at nothing train without it (Zhang et al. 2019, Fixup, arXiv
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_myelin.core.networks.convolution import Conv3d
+from napari_myelin.core.networks.parts import InParts
 
 LEVELS = 2  # times the volume is halved
 
@@ -39,7 +41,7 @@ class ResidualBlock(nn.Module):
         return out
 
 
-class ResidualUNet(nn.Module):
+class ResidualUNet(InParts):
     """A residual block at each of three resolutions, down and up again, beside a voxelwise linear model.
 
     Parameters
@@ -68,13 +70,18 @@ class ResidualUNet(nn.Module):
         """Map (B, inputs, I, J, K) to (B, outputs, I, J, K); I, J, K are multiples of 4."""
         h, skips = self.stem(x), []
         for encoder, down in zip(self.encoders, self.downs, strict=False):
-            h = encoder(h)
+            h = self.part(encoder, h)
             skips.append(h)
             h = down(h)
-        h = self.encoders[-1](h)
+        h = self.part(self.encoders[-1], h)
         for up, decoder in zip(reversed(self.ups), reversed(self.decoders), strict=True):
-            larger = functional.interpolate(up(h), scale_factor=2, mode="trilinear", align_corners=False)
-            h = decoder(skips.pop() + larger)
+            h = self.part(partial(_join, up, decoder), skips.pop(), h)
         out: Tensor = self.head(functional.silu(h))
         # the linear model adds to the map alone
         return torch.cat([out[:, :1] + self.linear(x), out[:, 1:]], dim=1)
+
+
+def _join(up: nn.Module, decoder: nn.Module, skip: Tensor, below: Tensor) -> Tensor:
+    larger = functional.interpolate(up(below), scale_factor=2, mode="trilinear", align_corners=False)
+    out: Tensor = decoder(skip + larger)
+    return out

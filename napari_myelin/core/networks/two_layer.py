@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from napari_myelin.core.networks.parts import InParts
 from napari_myelin.core.networks.unet import SLOPE
 
 
-class TwoLayer(nn.Module):
+class TwoLayer(InParts):
     """Two 7x7x7 convolutions of ``maps`` maps, each with a LeakyReLU, then a voxelwise sum to one map.
 
     Parameters
@@ -30,5 +31,6 @@ class TwoLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, I, J, K) to (B, 1, I, J, K)."""
-        out: Tensor = self.layers(x)
+        first, second, last = self.layers[:2], self.layers[2:4], self.layers[4]
+        out: Tensor = last(self.part(second, self.part(first, x)))
         return out

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from napari_myelin.core.networks.convolution import Conv3d
+from napari_myelin.core.networks.parts import InParts
 
 SLOPE = 0.2  # of every LeakyReLU
 LEVELS = 3  # times the volume is halved
@@ -54,7 +57,7 @@ def _after(maps: int, norm: str, dropout: float) -> list[nn.Module]:
     return layers
 
 
-class UNet(nn.Module):
+class UNet(InParts):
     """3D U-Net: three levels down, a bottom, three levels up with skips.
 
     Each level has two convolutions; a stride-2 convolution halves the volume and a stride-2
@@ -101,12 +104,19 @@ class UNet(nn.Module):
         """Map (B, inputs, I, J, K) to (B, 1, I, J, K); I, J, K are multiples of 8."""
         skips = []
         for encoder, down in zip(self.encoders, self.downs, strict=True):
-            x = encoder(x)
+            x = self.part(encoder, x)
             skips.append(x)
-            x = down(x)
-        x = self.bottom(x)
+            x = self.part(down, x)
+        x = self.part(self.bottom, x)
         for up, decoder in zip(self.ups, self.decoders, strict=True):
             # popped, so that a prediction does not hold every level's maps to the end
-            x = decoder(torch.cat([skips.pop(), up(x)], dim=1))
+            first, second = decoder.children()
+            x = self.part(partial(_join, up, first), skips.pop(), x)
+            x = self.part(second, x)
         out: Tensor = self.last(x)
         return out
+
+
+def _join(up: nn.Module, block: nn.Module, skip: Tensor, below: Tensor) -> Tensor:
+    out: Tensor = block(torch.cat([skip, up(below)], dim=1))
+    return out

@@ -75,6 +75,7 @@ def check_same_options(old: Options, new: Options) -> None:
 def _flat(options: Options) -> dict[str, Any]:
     groups = options.model_dump(exclude={"runtime", "preset"})
     named = {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
+    del named["training.checkpointing"]  # changes memory and time, not what is learnt
     return {**named, "preset": options.preset}
 
 

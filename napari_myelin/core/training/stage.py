@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from napari_myelin.core.data.cache import LESION
 from napari_myelin.core.errors import UsageError
 from napari_myelin.core.networks.build import build_discriminator
 from napari_myelin.core.networks.cascade import Cascade
+from napari_myelin.core.networks.parts import set_forgetting
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import derive_seed, fill_noise, to_device
 from napari_myelin.core.training.cubes import cut
@@ -65,6 +66,7 @@ def open_stage(position: Position, cascade: Cascade, options: Options, fabric: F
     index = position.stage
     cascade.requires_grad_(False).eval()
     generator = cascade.stages[index].requires_grad_(True).train()
+    set_forgetting(generator, options.training.checkpointing)
     sketching = index == 0
     rate = options.training.sketcher_rate if sketching else options.training.refiner_rate
     discriminator = optimiser = None
@@ -72,6 +74,7 @@ def open_stage(position: Position, cascade: Cascade, options: Options, fabric: F
         seed = derive_seed(options.training.seed, "discriminator", index)
         discriminator = build_discriminator(options.network, len(options.data.modalities), seed)
         discriminator = to_device(discriminator, fabric.device)
+        set_forgetting(discriminator, options.training.checkpointing)
         optimiser = fabric.setup_optimizers(torch.optim.Adam(discriminator.parameters(), lr=rate))
     loss = options.loss
     return StageNets(
@@ -125,17 +128,26 @@ def make_sample(ground: Ground, cascade: Cascade, key: str, position: Position, 
     subject = to_tensors(ground, key, options.data.harmonise, device)
     mri, training = subject.mri, options.training
     where: tuple[int | str, ...] = (position.stage, position.epoch, position.step, key)
-    before = fill_noise(mri, training.seed, "noise", *where)
-    if position.stage > 0:
+    noise = fill_noise(mri, training.seed, "noise", *where)
+    weights = subject.brain * (1 + (options.loss.lesion_weight - 1) * (subject.regions == LESION))
+    seed = derive_seed(training.seed, "dropout", *where)
+    sample = Sample(mri, subject.dvr, subject.regions, weights, noise, seed)
+    # a model that will predict in windows shows a Refiner what the frozen stages make of a cube alone
+    in_cubes = training.crop > 0 and training.window > 0
+    if in_cubes:
+        sample = cut(sample, training, *where)
+    sample = replace(sample, condition=_condition(cascade, position.stage, sample))
+    return cut(sample, training, *where) if training.crop and not in_cubes else sample
+
+
+def _condition(cascade: Cascade, stage: int, sample: Sample) -> Tensor:
+    """Return what a stage sees besides the images; ``sample.condition`` holds the noise until then."""
+    before = sample.condition
+    if stage > 0:
         # the frozen stages predict as they will for users: without dropout
         with torch.no_grad():
-            before = cascade.first(position.stage)(mri, before)[-1]
-    weights = subject.brain * (1 + (options.loss.lesion_weight - 1) * (subject.regions == LESION))
-    condition = cascade.condition(position.stage, before)
-    sample = Sample(
-        mri, subject.dvr, subject.regions, weights, condition, derive_seed(training.seed, "dropout", *where)
-    )
-    return cut(sample, training, *where) if training.crop else sample
+            before = cascade.first(stage)(sample.mri, before)[-1]
+    return cascade.condition(stage, before)
 
 
 def stage_state(nets: StageNets) -> dict[str, Any]:

@@ -87,12 +87,14 @@ def train_step(nets: StageNets, samples: Sequence[Sample], fabric: Fabric) -> Lo
     nets.generator_optimiser.zero_grad()
     for sample, fake, term in zip(samples, generated, terms, strict=True):
         total = nets.weight * _reconstruction(nets, sample, fake, term)
-        if nets.discriminator is not None:
-            with _frozen(nets.discriminator), fabric.autocast():
-                adversarial = generator_loss(nets.discriminator(sample.mri, fake[:, :1]), nets.adversarial_form)
-            total = adversarial + total
-            term["adversarial"] = adversarial.detach()
-        fabric.backward(total / len(samples))
+        # on the way back, too: with checkpointing D's inside is computed again there
+        with _frozen(nets.discriminator):
+            if nets.discriminator is not None:
+                with fabric.autocast():
+                    adversarial = generator_loss(nets.discriminator(sample.mri, fake[:, :1]), nets.adversarial_form)
+                total = adversarial + total
+                term["adversarial"] = adversarial.detach()
+            fabric.backward(total / len(samples))
         term["generator"] = total.detach()
     share_gradients(nets.generator, fabric)
     if nets.clip:
@@ -134,7 +136,10 @@ def _reconstruction(nets: StageNets, sample: Sample, fake: Tensor, term: Losses)
 
 
 @contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
+def _frozen(network: nn.Module | None) -> Iterator[None]:
+    if network is None:
+        yield
+        return
     # D only passes the gradient through while G learns; its own would be thrown away
     network.requires_grad_(False)
     try:

@@ -18,7 +18,7 @@ from napari_myelin.widgets.panel import allow
 from napari_myelin.widgets.predict.model_card import ModelChoice
 from napari_myelin.widgets.predict.option_rows import option_rows
 
-SHOWN = ("uncertainty", "saliency", "seed")
+SHOWN = ("uncertainty", "saliency", "window", "seed")
 TIP = "Predict every subject of the cohort into a folder; a subject that cannot be predicted is named and left out."
 
 

@@ -25,7 +25,7 @@ from napari_myelin.widgets.predict.prediction_view import PredictionView, Thresh
 from napari_myelin.widgets.predict.predictor import predictor_of
 from napari_myelin.widgets.predict.suitability_line import SuitabilityLine
 
-SHOWN = ("uncertainty", "saliency", "saliency_target", "seed")
+SHOWN = ("uncertainty", "saliency", "saliency_target", "window", "seed")
 RUN = "Predict the subject's DVR map with this model; the network does not see the lesion mask."
 CANCEL = "Stop after the pass through the network that is under way."
 

@@ -71,7 +71,8 @@ def predicting(request: Request, stop: StopRequest) -> Iterator[Progress | Resul
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        failed = Failed(f"out of memory on {request.device}", "choose another device, or close other programs")
+        advice = "predict in windows (window 64), choose another device, or close other programs"
+        failed = Failed(f"out of memory on {request.device}", advice)
     # only now nothing holds the network any more
     release_memory()
     if failed is not None:
@@ -95,6 +96,7 @@ def _steps(request: Request, stop: StopRequest) -> Iterator[Progress | Result | 
         seed=options.seed,
         device=request.device,
         resample=options.resample,
+        window=options.window,
     )
     prediction: Any = None
     extra = int(options.saliency)

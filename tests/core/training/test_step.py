@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from napari_myelin.core.networks.build import build_cascade, build_discriminator
 from napari_myelin.core.networks.discriminator import PatchDiscriminator
+from napari_myelin.core.networks.parts import set_forgetting
 from napari_myelin.core.options import NetworkOptions
 from napari_myelin.core.runtime import seeded
 from napari_myelin.core.training.pace import Average, cosine
@@ -126,6 +127,21 @@ def test_the_generators_update_leaves_no_gradient_in_the_discriminator(fabric: F
     for mine, parameter in zip(only_d, fresh.discriminator.parameters(), strict=True):
         torch.testing.assert_close(mine, parameter.grad)
     assert all(parameter.requires_grad for parameter in ours.discriminator.parameters())
+
+
+def test_checkpointing_trains_to_the_same_weights(fabric: Fabric) -> None:
+    # dropout and an adversary are in it; only rounding may differ
+    plain, forgetting = nets(fabric), nets(fabric)
+    for network in (forgetting.generator, forgetting.discriminator):
+        assert network is not None
+        set_forgetting(network, True)
+    for number in range(3):
+        one, other = (train_step(each, [sample(number)], fabric) for each in (plain, forgetting))
+        assert one.keys() == other.keys()
+        for name in one:
+            torch.testing.assert_close(one[name], other[name], rtol=1e-5, atol=1e-6, msg=name)
+    for one, other in zip(plain.generator.parameters(), forgetting.generator.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_squared_errors_with_a_clip_and_a_cosine_are_the_same_step_written_out(fabric: Fabric) -> None:
