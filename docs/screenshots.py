@@ -135,6 +135,30 @@ def subject(studio: Studio) -> None:
     panel.views_button.click()
 
 
+def prepare(studio: Studio) -> None:
+    """Take the Subject panel while it prepares two simulated subjects of raw scans."""
+    from napari_myelin.core.phantom.options import PhantomOptions
+    from napari_myelin.core.prepare.raw_cohort import write_raw_cohort
+
+    raw = Path.home() / "study" / "raw"
+    if not raw.exists():
+        for _ in write_raw_cohort(raw, PhantomOptions(patients=1, controls=1, shape=(40, 48, 40), spacing=4.0)):
+            pass
+    panel = studio.panel("Subject")
+    panel.raw_section.open(True)
+    scans = panel.raw_scans
+    scans.form.raw.setText("~/study/raw")
+    wait(lambda: scans.form.visits.keys)
+    scans.form.form.sections["dvr"].open(True)
+    scans.start_button.click()
+    wait(lambda: " left." in scans.state.text())
+    studio.take("prepare")
+    scans.cancel_button.click()
+    wait(lambda: not scans.preparer.running)
+    scans.form.form.sections["dvr"].open(False)
+    panel.raw_section.open(False)
+
+
 def lesions(studio: Studio) -> None:
     """Take the Lesions panel, a row chosen, the brush in hand."""
     panel = studio.panel("Lesions")
@@ -233,7 +257,7 @@ def evaluate(studio: Studio) -> None:
         studio.take(name)
 
 
-SCENES = {scene.__name__: scene for scene in (subject, lesions, predict, evaluate, setup, train)}
+SCENES = {scene.__name__: scene for scene in (subject, prepare, lesions, predict, evaluate, setup, train)}
 
 
 def main() -> None:

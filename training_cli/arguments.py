@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
-from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic import BaseModel, Field, create_model
 
-from napari_myelin.core.errors import UsageError
 from napari_myelin.core.options import OptionGroup, Options
-from napari_myelin.core.options_file import explain, options_from, preset, read_options
+from napari_myelin.core.options_file import checked, options_from, preset, read_options
 
 ArgumentsType = TypeVar("ArgumentsType", bound="CommonArguments")
 GroupType = TypeVar("GroupType", bound=OptionGroup)
@@ -105,10 +104,7 @@ def validated(kind: type[GroupType], settings: BaseModel) -> GroupType:
     UsageError
         If one is out of bounds.
     """
-    try:
-        return kind.model_validate(settings.model_dump())
-    except ValidationError as error:
-        raise UsageError(explain(error)) from error
+    return checked(kind, settings.model_dump())
 
 
 def flag_value(argv: Sequence[str], flag: str) -> str | None:

@@ -10,7 +10,7 @@ import tyro
 from pydantic import Field
 
 from napari_myelin.core.events import Event, Skipped, Stopped, StopRequest
-from napari_myelin.core.prepare.options import PrepareOptions
+from napari_myelin.core.prepare.options import JOBS, PrepareOptions
 from training_cli.arguments import CommonArguments, parse, validated, with_options
 from training_cli.output import Output, stops_on_interrupt
 
@@ -27,8 +27,8 @@ class PrepareArguments(CommonArguments):
         description="Raw BIDS dataset; lesion masks and labels are looked for in its derivatives too."
     )
     out: Path = Field(description="Folder of the cohort; the same one goes on with it.")
-    subjects: tuple[str, ...] = Field((), description="Only these, such as 01 03; by default all.")
-    jobs: int = Field(1, ge=1, description="Subjects side by side, each in a process of its own.")
+    subjects: tuple[str, ...] = Field((), description="Only these, such as 01 03, or 01_ses-02; by default all.")
+    jobs: int = Field(1, ge=1, description=JOBS)
 
 
 def run(argv: Sequence[str]) -> int:

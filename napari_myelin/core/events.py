@@ -37,13 +37,17 @@ class Started(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """Work on one thing after another: ``done`` of ``total``, and what comes next in words."""
+    """Work on one thing after another: ``done`` of ``total``, and what comes next in words.
+
+    ``seconds_left`` is what the work itself expects, where it knows more than ``done`` and ``total`` say.
+    """
 
     kind: ClassVar[str] = "progress"
     task: str
     done: int
     total: int
     detail: str = ""
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from napari_myelin.core.errors import UsageError, nearest
 from napari_myelin.core.options import OptionGroup, Options
+
+GroupType = TypeVar("GroupType", bound=BaseModel)
 
 
 def preset_names() -> list[str]:
@@ -68,6 +70,20 @@ def options_from(table: Mapping[str, Any], base: Options | None = None, where: s
         return Options.model_validate(merged)
     except ValidationError as error:
         raise UsageError(f"{where}: {explain(error)}") from error
+
+
+def checked(kind: type[GroupType], table: Mapping[str, Any]) -> GroupType:
+    """Return options of a class from a table of their values.
+
+    Raises
+    ------
+    UsageError
+        If one is out of bounds; its cause is pydantic's error.
+    """
+    try:
+        return kind.model_validate(table)
+    except ValidationError as error:
+        raise UsageError(explain(error)) from error
 
 
 def explain(error: ValidationError) -> str:

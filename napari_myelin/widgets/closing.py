@@ -28,6 +28,7 @@ ASKED = {
     "prediction": "Prediction",
     "predicting": "Prediction of the cohort",
     "evaluating": "Evaluation",
+    "preparing": "Preparation of raw scans",
 }
 PATIENCE = 10.0  # s after which closing at once is offered
 

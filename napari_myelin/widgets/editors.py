@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QSpinBox
 
+SYMBOLS = {"t_star": "t*", "k2_prime": "k2'"}  # as the field writes them
 LARGEST = 2**31 - 1  # a spin box holds no larger number
 
 
@@ -152,5 +153,8 @@ def tooltip_of(field: FieldInfo) -> str:
 
 def label_of(name: str) -> str:
     """Return an option's or a group's name as a form shows it."""
+    if name in SYMBOLS:
+        return SYMBOLS[name]
     text = name.replace("_", " ").replace("l1", "L1")
+    text = re.sub(r"\b(mtr|dti|dvr|dwi|pet)\b", lambda word: word[0].upper(), text)
     return text[:1].upper() + text[1:]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_myelin.core.events import Failed
 
-CALLED = {"resume": "Resume", "out": "run folder"}
+CALLED = {"resume": "Resume", "out": "run folder", "jobs": "side by side"}
 
 
 def in_panel_words(sentence: str) -> str:

@@ -38,7 +38,7 @@ def test_the_command_palette_offers_panels_and_samples_and_nothing_that_needs_a_
     given = MANIFEST.contributions
     # napari names a sample by its key
     samples = {f"napari-myelin.{each.key}" for each in given.sample_data}
-    assert ours == {each.command for each in given.widgets} | samples
+    assert ours == {each.command for each in given.widgets} | samples | {"napari-myelin.prepare"}
 
 
 def test_other_files_are_left_to_other_readers(tmp_path: Path) -> None:

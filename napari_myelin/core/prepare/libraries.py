@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from importlib import metadata
 from typing import Any
 
@@ -31,6 +32,18 @@ def library(module: str) -> Any:
         raise MyelinError(
             f"this step needs {name}, which is not installed: pip install napari-myelin[prepare]"
         ) from error
+
+
+def missing() -> str:
+    """Return in one sentence what has to be installed before anything can be prepared; empty where all is there.
+
+    Nothing is imported.
+    """
+    names = [name for name in DISTRIBUTIONS if importlib.util.find_spec(name) is None]
+    if not names:
+        return ""
+    verb = "are" if len(names) > 1 else "is"
+    return f"{' and '.join(names)} {verb} not installed: pip install napari-myelin[prepare]"
 
 
 def versions() -> dict[str, str]:

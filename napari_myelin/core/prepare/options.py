@@ -8,6 +8,8 @@ from pydantic import Field
 
 from napari_myelin.core.options import OptionGroup
 
+JOBS = "Subjects side by side, each in a process of its own."
+
 
 class MtrOptions(OptionGroup):
     """Magnetisation transfer ratio."""

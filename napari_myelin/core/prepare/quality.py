@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from napari_myelin.core.data.bids import bids_path
 from napari_myelin.core.data.cohort import read_folder
 from napari_myelin.core.data.volume import Volume, read_volume, write_atomically
-from napari_myelin.core.prepare.visit import WORK, Report, read_reports
+from napari_myelin.core.prepare.raw import WORK
+from napari_myelin.core.prepare.visit import Report, read_reports
 from napari_myelin.core.report.curves import STYLE, to_svg
 from napari_myelin.core.report.pictures import Cut, Window, canonical, map_picture
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_myelin.core.data.bids import subject_id
 from napari_myelin.core.errors import MyelinError, UsageError, nearest
 
+WORK = ".prepare"  # folder of a prepared cohort that holds what steps hand to each other
 SCANS = {
     "t1w": r"_T1w\.nii",
     "t2w": r"_T2w\.nii",
@@ -43,7 +44,7 @@ class RawSubject:
         return subject_id(self.name, self.session)
 
 
-def read_raw(folder: Path, chosen: Sequence[str] = ()) -> list[RawSubject]:
+def read_raw(folder: Path, chosen: Sequence[str] = (), out: Path | None = None) -> list[RawSubject]:
     """Return the subjects of a raw BIDS dataset.
 
     Parameters
@@ -51,7 +52,9 @@ def read_raw(folder: Path, chosen: Sequence[str] = ()) -> list[RawSubject]:
     folder
         That holds ``sub-XX`` folders, and perhaps ``derivatives``.
     chosen
-        Only these, as ``01`` or ``sub-01``; by default all.
+        Only these, as ``01``, ``sub-01`` or, for one of its visits, ``sub-01_ses-02``; by default all.
+    out
+        The cohort that is made of it: where it lies among the derivatives, its masks are no input.
 
     Raises
     ------
@@ -63,24 +66,50 @@ def read_raw(folder: Path, chosen: Sequence[str] = ()) -> list[RawSubject]:
     places = [path for path in sorted(folder.glob("sub-*")) if path.is_dir()]
     if not places:
         raise MyelinError(f"{folder} holds no folder sub-XX: give a raw BIDS dataset")
-    known = [place.name for place in places]
+    visits = {subject_id(name, session): (name, session, inside) for name, session, inside in _visits(places)}
+    known = {place.name for place in places} | set(visits)
     wanted = [key if key.startswith("sub-") else f"sub-{key}" for key in chosen]
     for key in wanted:
         if key not in known:
-            raise UsageError(f'there is no subject "{key}" in {folder}{nearest(key, known)}')
-    subjects = []
+            raise UsageError(f'there is no subject "{key}" in {folder}{nearest(key, sorted(known))}')
+    return [
+        _subject(_made(folder, visit[0], out), *visit)
+        for key, visit in visits.items()
+        if not wanted or key in wanted or f"sub-{visit[0]}" in wanted
+    ]
+
+
+def refusal(folder: Path, out: Path) -> str:
+    """Return why a cohort cannot be made of a raw dataset in a folder; empty where it can."""
+    if out.resolve() == folder.resolve():
+        return f"{out} is the raw dataset's own folder: give another one for the cohort"
+    if (out / "dataset_description.json").exists() and not (out / WORK).is_dir():
+        return f"{out} holds another dataset: give a new folder for the cohort"
+    return ""
+
+
+def _visits(places: Sequence[Path]) -> Iterator[tuple[str, str | None, Path]]:
     for place in places:
-        if wanted and place.name not in wanted:
-            continue
+        name = place.name.removeprefix("sub-")
         sessions = [path for path in sorted(place.glob("ses-*")) if path.is_dir()]
-        for inside in sessions or [place]:
-            session = inside.name.removeprefix("ses-") if sessions else None
-            subjects.append(_subject(folder, place.name.removeprefix("sub-"), session, inside))
-    return subjects
+        if not sessions:
+            yield name, None, place
+        for inside in sessions:
+            yield name, inside.name.removeprefix("ses-"), inside
 
 
-def _subject(folder: Path, name: str, session: str | None, inside: Path) -> RawSubject:
-    made = [path for path in (folder / "derivatives").glob(f"**/sub-{name}") if path.is_dir()]
+def _made(folder: Path, name: str, out: Path | None) -> list[Path]:
+    """Return a person's folders among the derivatives, but for those that a preparation wrote."""
+    found = [path for path in (folder / "derivatives").glob(f"**/sub-{name}") if path.is_dir()]
+    own = None if out is None else out.resolve()
+    return [
+        path
+        for path in found
+        if own not in path.resolve().parents and not any((above / WORK).is_dir() for above in path.parents)
+    ]
+
+
+def _subject(made: list[Path], name: str, session: str | None, inside: Path) -> RawSubject:
     if session:
         made = [path / f"ses-{session}" for path in made if (path / f"ses-{session}").is_dir()]
     files: dict[str, Path] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ class Store:
             REVISION,
             [self._checksum(path) for path in inputs],
             dict(options),
-            [str(each) for each in outputs],
+            [self._relative(each) for each in outputs],
         ]
         key = hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()
         record = self.folder / f"{name}.json"
@@ -69,12 +70,16 @@ class Store:
         if facts is not None:
             return facts
         facts = work()
-        made = {str(path): checksum(path) for path in outputs}
-        self._checksums.update({Path(path): digest for path, digest in made.items()})
+        self._checksums.update({path: checksum(path) for path in outputs})
+        made = {self._relative(path): self._checksums[path] for path in outputs}
         # last, because its presence says that the step is whole
         write_json(record, {"key": key, "outputs": made, "facts": facts})
         self.done.append(name)
         return facts
+
+    def _relative(self, path: Path) -> str:
+        # so that a cohort may be called by another path, or be moved
+        return Path(os.path.relpath(path, self.folder)).as_posix()
 
     def _checksum(self, path: Path) -> str:
         if path not in self._checksums:
@@ -88,7 +93,9 @@ class Store:
             return None
         if table.get("key") != key:
             return None
-        if any(not Path(path).exists() or checksum(Path(path)) != digest for path, digest in table["outputs"].items()):
-            return None
+        for name, digest in table["outputs"].items():
+            path = self.folder / name
+            if not path.exists() or checksum(path) != digest:
+                return None
         facts: dict[str, Any] = table["facts"]
         return facts

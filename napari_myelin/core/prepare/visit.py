@@ -16,14 +16,13 @@ from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.prepare.geometry import header_notes
 from napari_myelin.core.prepare.options import PrepareOptions
 from napari_myelin.core.prepare.provenance import write_provenance
-from napari_myelin.core.prepare.raw import RawSubject
+from napari_myelin.core.prepare.raw import WORK, RawSubject
 from napari_myelin.core.prepare.registration import align
 from napari_myelin.core.prepare.resampling import resample_mask
 from napari_myelin.core.prepare.store import Store
 from napari_myelin.core.prepare.transforms import Chain, read_matrix, write_matrix
 
 REPORT = "report.json"
-WORK = ".prepare"  # folder of the cohort that holds what steps hand to each other
 Facts = dict[str, Any]
 
 
@@ -83,14 +82,25 @@ class Visit:
                     self.note(*(f"{path.name}: {note}" for note in header_notes(path)))
             facts = self.store.step(name, inputs, options, outputs, work)
         except MyelinError as error:
-            self.report.failures.append(f"{name}: {error}")
-            return False
+            return self._failed(name, str(error), outputs)
+        except MemoryError:
+            return self._failed(name, "out of memory: fewer --jobs, or close other programs", outputs)
         except (RuntimeError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-            self.report.failures.append(f"{name}: {type(error).__name__}: {str(error).strip().splitlines()[-1]}")
-            return False
+            last = (str(error).strip() or "no reason given").splitlines()[-1]
+            return self._failed(name, f"{type(error).__name__}: {last}", outputs)
         self.report.facts[name] = facts
         self.note(*facts.get("notes", []))
         return True
+
+    def _failed(self, name: str, reason: str, outputs: Sequence[Path]) -> bool:
+        old = [
+            path.name
+            for path in outputs
+            if path.exists() and path.is_relative_to(self.out) and path.parent != self.store.folder
+        ]
+        more = f"; {', '.join(old)} of an earlier run still there: delete what you do not trust" if old else ""
+        self.report.failures.append(f"{name}: {reason}{more}")
+        return False
 
     def note(self, *sentences: str) -> None:
         """Say something of the visit, once."""

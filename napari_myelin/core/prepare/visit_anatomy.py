@@ -9,6 +9,7 @@ import numpy as np
 from napari_myelin.core.data.bids import sidecar, write_json
 from napari_myelin.core.data.transform import read_transform, write_transform
 from napari_myelin.core.data.volume import Volume, read_grid, read_volume, write_volume
+from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.prepare.anatomy import brain_mask, ratio, template_t1w, unbiased
 from napari_myelin.core.prepare.grids import covering
 from napari_myelin.core.prepare.nonlinear import coarse, warp_to_template
@@ -47,7 +48,11 @@ def lesions(visit: Visit) -> bool:
     """Find which scan the lesions were drawn on, register that one, and bring them to the T1w: ``lesion.nii.gz``."""
     drawn, out = visit.raw.files["lesion"], visit.file("lesion.nii.gz")
     matrix_file = visit.file("from-t1w_to-lesion_xfm.txt")
-    scan = _drawn_on(visit, drawn)
+    try:
+        scan = _drawn_on(visit, drawn)
+    except MyelinError as error:
+        visit.report.failures.append(f"lesions: {error}")
+        return False
     if scan not in ("t1w", "") and not align_scan(visit, scan):
         return False
     inputs = [drawn, visit.file("t1w.nii.gz")]

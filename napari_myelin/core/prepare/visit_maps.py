@@ -24,13 +24,13 @@ from napari_myelin.core.prepare.resampling import resample, resample_mask
 from napari_myelin.core.prepare.series import Series, read_series
 from napari_myelin.core.prepare.single import reference_region
 from napari_myelin.core.prepare.transforms import Chain, read_matrix, write_matrix
-from napari_myelin.core.prepare.visit import Facts, Visit, align_scan, onto_reference, spatial
+from napari_myelin.core.prepare.visit import Facts, Visit, onto_reference, spatial
 
 DILATED = 2  # voxels of the DWI by which the brain is widened, for motion
 
 
 def pet_reference(visit: Visit) -> bool:
-    """Make the PET's late average the reference, realigning frames first where asked, and register the T1w to it."""
+    """Make the PET's late average the reference, realigning frames first where asked."""
     pet, timing = visit.raw.files["pet"], sidecar(visit.raw.files["pet"])
     reference, moves = visit.file("reference.nii.gz"), visit.file("pet-motion.json")
     options = visit.options.dvr
@@ -49,7 +49,7 @@ def pet_reference(visit: Visit) -> bool:
         return facts
 
     asked = options.model_dump(include={"t_star", "pet_motion"})
-    return visit.do("pet", [pet, timing], asked, [reference, moves], work) and _align_reference(visit)
+    return visit.do("pet", [pet, timing], asked, [reference, moves], work)
 
 
 def _pet(visit: Visit) -> tuple[Series, Frames, list[str]]:
@@ -62,7 +62,8 @@ def _pet(visit: Visit) -> tuple[Series, Frames, list[str]]:
     return corrected, frames, ["the PET was not corrected for decay: it is now"]
 
 
-def _align_reference(visit: Visit) -> bool:
+def align_reference(visit: Visit) -> bool:
+    """Register the T1w to the PET's late average: ``from-reference_to-t1w_xfm.txt``."""
     reference, t1w, brain = (visit.file(f"{name}.nii.gz") for name in ("reference", "t1w", "brain"))
     xfm = visit.file("from-reference_to-t1w_xfm.txt")
 
@@ -113,9 +114,7 @@ def dvr(visit: Visit) -> bool:
 
 
 def mtr(visit: Visit) -> bool:
-    """Write the MTR map: both images of the pair brought to the reference by one interpolation each."""
-    if not align_scan(visit, "mt_off"):
-        return False
+    """Write the MTR map: both images of the pair, `align_scan` done, brought to the reference by one interpolation."""
     on, off = visit.raw.files["mt_on"], visit.raw.files["mt_off"]
     xfm, reference = visit.file("from-reference_to-t1w_xfm.txt"), visit.file("reference.nii.gz")
     brain, options = visit.target("brain"), visit.options.mtr

@@ -121,6 +121,18 @@ class CohortTable(QTableWidget):
                     self.setItem(row, self._roles.index(role) + 2, cell)
 
 
+def summary(cohort: Cohort) -> str:
+    """Return a cohort in one line: its name, how many patients and controls, whether they are simulated."""
+    patients, controls = (sum(subject.group == group for subject in cohort.subjects) for group in ("MS", "HC"))
+    rest = len(cohort.subjects) - patients - controls
+    people = [(patients, "patient"), (controls, "control"), (rest, "without a group")]
+    said = [f"{count} {what}{'s' * (count > 1 and what[-1] in 'tl')}" for count, what in people if count]
+    if len(cohort.subjects) == rest:
+        said = [f"{rest} subject{'s' * (rest > 1)}, group unknown"]
+    name = cohort.name or cohort.root.name
+    return f"{name}: {', '.join(said)}." + (" Phantom: simulated, no person was scanned." if cohort.phantom else "")
+
+
 def _cell(text: str, tooltip: str) -> QTableWidgetItem:
     cell = QTableWidgetItem(text)
     cell.setTextAlignment(Qt.AlignmentFlag.AlignCenter)

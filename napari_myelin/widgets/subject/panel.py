@@ -16,10 +16,11 @@ from napari_myelin.core.errors import MyelinError
 from napari_myelin.widgets.jobs import failure
 from napari_myelin.widgets.opening import open_later
 from napari_myelin.widgets.panel import RESEARCH, Panel, allow
-from napari_myelin.widgets.subject.cohort_table import LEGEND, CohortTable
+from napari_myelin.widgets.subject.cohort_table import LEGEND, CohortTable, summary
 from napari_myelin.widgets.subject.companions import toggle_companions
 from napari_myelin.widgets.subject.geometry_table import GeometryTable, stands
 from napari_myelin.widgets.subject.inspector import inspector_of
+from napari_myelin.widgets.subject.raw_scans import RawSection
 from napari_myelin.widgets.words import in_panel_words
 
 WIDTH = 440  # px that the tables need
@@ -66,6 +67,9 @@ class SubjectPanel(Panel):
         for part in (self.geometry, self.findings, self.resample_button, self.resampled):
             inside.addWidget(part)
         self.column.addLayout(_row(self.folder_button, self.table_button, self.sample_button))
+        self.raw_section = RawSection(self.session, self.session.memory.setdefault("prepare", {}))
+        self.raw_scans = self.raw_section.scans
+        self.column.addWidget(self.raw_section)
         for part in (self.cohort_line, self.table, self.legend):
             self.column.addWidget(part)
         self.column.addLayout(_row(self.show_button, self.check_button, self.views_button))
@@ -96,6 +100,8 @@ class SubjectPanel(Panel):
         for changed in (self.session.cohort_changed, self.session.subject_changed, self.session.subject_shown):
             changed.connect(self._refill)
         self.session.said.connect(self._hear)
+        self.raw_scans.prepared.connect(self._prepared)
+        self.raw_scans.failed.connect(self.fail)
         # the row that is looked at, a moment after the selection rests: arrow keys run over rows
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
@@ -111,6 +117,11 @@ class SubjectPanel(Panel):
 
     def _opened(self, cohort: Cohort) -> None:
         self.say("")
+
+    def _prepared(self) -> None:
+        wanted = self.raw_scans.preparer.wanted
+        if wanted is not None and not self.session.mask_work.unsaved:  # else it is opened when its owner likes
+            self.open(wanted.out)
 
     def _hear(self, text: str, problem: bool) -> None:
         self.say(text, "problem" if problem else "note")
@@ -140,7 +151,7 @@ class SubjectPanel(Panel):
     def _refill(self) -> None:
         """Show the cohort and the subject as the session has them now."""
         cohort, subject = self.session.cohort, self.session.subject
-        self.cohort_line.setText(_summary(cohort) if cohort is not None else "No cohort is open: open or drop one.")
+        self.cohort_line.setText(summary(cohort) if cohort is not None else "No cohort is open: open or drop one.")
         for part in (self.table, self.legend, self.group):
             part.setVisible(cohort is not None)
         self.table.fill(cohort, subject.key if subject is not None else "")
@@ -236,14 +247,3 @@ def _row(*buttons: QPushButton) -> QHBoxLayout:
     for button in buttons:
         row.addWidget(button, 1)
     return row
-
-
-def _summary(cohort: Cohort) -> str:
-    patients, controls = (sum(subject.group == group for subject in cohort.subjects) for group in ("MS", "HC"))
-    rest = len(cohort.subjects) - patients - controls
-    people = [(patients, "patient"), (controls, "control"), (rest, "without a group")]
-    said = [f"{count} {what}{'s' * (count > 1 and what[-1] in 'tl')}" for count, what in people if count]
-    if len(cohort.subjects) == rest:
-        said = [f"{rest} subject{'s' * (rest > 1)}, group unknown"]
-    name = cohort.name or cohort.root.name
-    return f"{name}: {', '.join(said)}." + (" Phantom: simulated, no person was scanned." if cohort.phantom else "")

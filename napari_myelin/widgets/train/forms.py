@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QToolButton, QVBoxLayout, QWidge
 
 from napari_myelin.core.errors import UsageError
 from napari_myelin.core.options import OptionGroup, Options
-from napari_myelin.core.options_file import findings, options_from
+from napari_myelin.core.options_file import checked, findings, options_from
 from napari_myelin.widgets.editors import Editor, editor_of, label_of, tooltip_of
 from napari_myelin.widgets.panel import tint
 
@@ -55,29 +55,29 @@ class Section(QWidget):
         self.inside.setVisible(opened)
 
 
-class OptionsForm(QWidget):
-    """Every option of a training, a foldable section for each group.
+class GroupsForm(QWidget):
+    """Every option of a class of option groups, a foldable section for each group.
 
     Parameters
     ----------
     options
-        Values to begin with.
+        Values to begin with; their class says what there is.
     opened
         Name of the group that begins unfolded.
     """
 
     changed = Signal()
 
-    def __init__(self, options: Options, opened: str = "") -> None:
+    def __init__(self, options: OptionGroup, opened: str = "") -> None:
         super().__init__()
-        self.preset = options.preset
+        self.kind = type(options)
         self.editors: dict[str, Editor] = {}
         self.problems: dict[str, QLabel] = {}
         self.sections: dict[str, Section] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        for name, field in Options.model_fields.items():
+        for name, field in self.kind.model_fields.items():
             kind = field.annotation
             if isinstance(kind, type) and issubclass(kind, OptionGroup):
                 section = self.sections[name] = Section(label_of(name), self._group(name, kind), name == opened)
@@ -109,9 +109,8 @@ class OptionsForm(QWidget):
             rows.addRow(label, cell)
         return inside
 
-    def put(self, options: Options) -> None:
+    def put(self, options: Any) -> None:
         """Show options; ``changed`` is said once."""
-        self.preset = options.preset
         self.blockSignals(True)
         for name, editor in self.editors.items():
             group, key = name.split(".")
@@ -127,7 +126,7 @@ class OptionsForm(QWidget):
             table.setdefault(group, {})[key] = editor.given()
         return table
 
-    def options(self) -> Options:
+    def options(self) -> Any:
         """Return the options that the form shows.
 
         Raises
@@ -135,7 +134,7 @@ class OptionsForm(QWidget):
         UsageError
             In the engine's words, if one of them cannot be.
         """
-        return options_from(self.table(), Options(preset=self.preset))
+        return checked(self.kind, self.table())
 
     def complaint(self) -> str:
         """Show what cannot be next to the option it is about, and return all of it; empty where all is well."""
@@ -160,6 +159,35 @@ class OptionsForm(QWidget):
     def _edited(self) -> None:
         if not self.signalsBlocked():
             self.changed.emit()
+
+
+class OptionsForm(GroupsForm):
+    """Every option of a training.
+
+    Parameters
+    ----------
+    options, opened
+        As for `GroupsForm`.
+    """
+
+    def __init__(self, options: Options, opened: str = "") -> None:
+        self.preset = options.preset
+        super().__init__(options, opened)
+
+    def put(self, options: Options) -> None:
+        """Show options; ``changed`` is said once."""
+        self.preset = options.preset
+        super().put(options)
+
+    def options(self) -> Options:
+        """Return the options that the form shows.
+
+        Raises
+        ------
+        UsageError
+            In the engine's words, if one of them cannot be.
+        """
+        return options_from(self.table(), Options(preset=self.preset))
 
 
 def _problem() -> QLabel:

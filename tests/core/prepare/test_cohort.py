@@ -1,4 +1,4 @@
-"""A raw phantom prepared: maps that match the phantom's own, caching, broken scans, pages, provenance."""
+"""A raw phantom prepared: maps that match the phantom's own, broken scans, pages, provenance."""
 
 from __future__ import annotations
 
@@ -13,50 +13,15 @@ from scipy.ndimage import binary_erosion
 from napari_myelin.core.data.bids import bids_path, sidecar
 from napari_myelin.core.data.check import check_cohort
 from napari_myelin.core.data.cohort import open_cohort
-from napari_myelin.core.data.volume import Volume, read_volume, write_volume
-from napari_myelin.core.errors import UsageError
-from napari_myelin.core.events import Event, Noted, Progress, Saved, Skipped, Stopped, StopRequest
-from napari_myelin.core.phantom.cohort import PhantomSubject, make_subject
-from napari_myelin.core.phantom.options import PhantomOptions
-from napari_myelin.core.prepare.cohort import prepare_cohort
-from napari_myelin.core.prepare.options import AnatomyOptions, DtiOptions, MtrOptions, PrepareOptions
+from napari_myelin.core.data.volume import read_volume
+from napari_myelin.core.events import Event, Noted, Saved, Skipped
+from napari_myelin.core.phantom.cohort import PhantomSubject
 from napari_myelin.core.prepare.quality import outliers
-from napari_myelin.core.prepare.raw import read_raw
-from napari_myelin.core.prepare.raw_cohort import write_raw_cohort
 
-PHANTOM = PhantomOptions(patients=1, controls=0, shape=(40, 48, 40), spacing=4.0, seed=11)
-OPTIONS = PrepareOptions(anatomy=AnatomyOptions(template=False), dti=DtiOptions(dwi_motion=False))
+Prepared = tuple[Path, list[Event]]
 
 
-@pytest.fixture(scope="module")
-def phantom() -> PhantomSubject:
-    return make_subject(0, PHANTOM)
-
-
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory, phantom: PhantomSubject) -> Path:
-    """A patient, and sub-02, whose T1w is all that was copied, cut in half."""
-    folder = tmp_path_factory.mktemp("raw") / "bids"
-    for _ in write_raw_cohort(folder, PHANTOM):
-        pass
-    # grey matter of the phantom has a DVR of 1, which is what a reference region is
-    grey = phantom.volumes["brain"].array & (np.abs(phantom.volumes["noisefree"].array - 1) < 0.02)
-    place = folder / "derivatives" / "regions" / "sub-01" / "pet"
-    write_volume(place / "sub-01_desc-reference_mask.nii.gz", Volume(grey, phantom.volumes["brain"].affine))
-    half = folder / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
-    half.parent.mkdir(parents=True)
-    whole = (folder / "sub-01" / "anat" / "sub-01_T1w.nii.gz").read_bytes()
-    half.write_bytes(whole[: len(whole) // 2])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def prepared(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event]]:
-    out = tmp_path_factory.mktemp("prepared") / "cohort"
-    return out, list(prepare_cohort(raw, out, OPTIONS))
-
-
-def test_maps_match_the_phantoms_own(prepared: tuple[Path, list[Event]], phantom: PhantomSubject) -> None:
+def test_maps_match_the_phantoms_own(prepared: Prepared, phantom: PhantomSubject) -> None:
     out, _ = prepared
     volumes = {role: volume.array for role, volume in phantom.volumes.items()}
     nawm = volumes["wm"] & ~volumes["lesion"]
@@ -78,7 +43,7 @@ def test_maps_match_the_phantoms_own(prepared: tuple[Path, list[Event]], phantom
         assert 2 * (mask & volumes[role]).sum() / (mask.sum() + volumes[role].sum()) > least
 
 
-def test_what_comes_out_is_a_cohort_that_can_be_trained_on(prepared: tuple[Path, list[Event]]) -> None:
+def test_what_comes_out_is_a_cohort_that_can_be_trained_on(prepared: Prepared) -> None:
     cohort = open_cohort(prepared[0])
     assert cohort.phantom  # what is simulated stays so
     (subject,) = cohort.subjects
@@ -87,14 +52,14 @@ def test_what_comes_out_is_a_cohort_that_can_be_trained_on(prepared: tuple[Path,
     assert [finding.text for finding in report.findings if finding.level == "error"] == []
 
 
-def test_a_lesion_mask_keeps_its_volume_on_the_way(prepared: tuple[Path, list[Event]]) -> None:
+def test_a_lesion_mask_keeps_its_volume_on_the_way(prepared: Prepared) -> None:
     report = json.loads((prepared[0] / ".prepare" / "sub-01" / "report.json").read_text())
     before, after = report["facts"]["masks"]["lesion_ml"]
     assert after == pytest.approx(before, rel=0.05)
     assert report["facts"]["lesions"]["drawn_on"] == "flair"
 
 
-def test_a_broken_scan_is_told_and_the_others_go_on(prepared: tuple[Path, list[Event]]) -> None:
+def test_a_broken_scan_is_told_and_the_others_go_on(prepared: Prepared) -> None:
     out, events = prepared
     (skipped,) = [event for event in events if isinstance(event, Skipped)]
     assert skipped.subject == "sub-02, brain"
@@ -109,36 +74,12 @@ def test_a_broken_scan_is_told_and_the_others_go_on(prepared: tuple[Path, list[E
     assert "Phantom: these subjects are simulated" in own
 
 
-def test_sidecars_say_what_a_map_was_made_from(prepared: tuple[Path, list[Event]], raw: Path) -> None:
+def test_sidecars_say_what_a_map_was_made_from(prepared: Prepared, raw: Path) -> None:
     table = json.loads(sidecar(bids_path(prepared[0], "01", None, "MTR")).read_text())
     source = raw / "sub-01" / "anat" / "sub-01_mt-off_MTR.nii.gz"
     assert table["SourceChecksums"][source.name] == "sha256:" + sha256(source.read_bytes()).hexdigest()
     assert table["Options"] == {"register_pair": True}
     assert table["Software"]["simpleitk"]
-
-
-def worked(events: list[Event]) -> str:
-    return next(each.detail for each in events if isinstance(each, Progress) and each.detail.startswith("sub-01"))
-
-
-def test_only_what_changed_is_made_again(prepared: tuple[Path, list[Event]], raw: Path) -> None:
-    again = OPTIONS.model_copy(update={"mtr": MtrOptions(register_pair=False)})
-    first = list(prepare_cohort(raw, prepared[0], OPTIONS, subjects=["01"]))
-    assert worked(first).startswith("sub-01, 0 steps worked on")
-    second = list(prepare_cohort(raw, prepared[0], again, subjects=["01"]))
-    assert worked(second).startswith("sub-01, 1 steps worked on")
-    bids_path(prepared[0], "01", None, "MTR").unlink()
-    third = list(prepare_cohort(raw, prepared[0], again, subjects=["01"]))
-    assert worked(third).startswith("sub-01, 1 steps worked on")
-
-
-def test_a_stop_is_heard_between_subjects_and_an_unknown_subject_is_refused(raw: Path, tmp_path: Path) -> None:
-    stop = StopRequest()
-    stop.request()
-    events = list(prepare_cohort(raw, tmp_path / "out", OPTIONS, stop=stop))
-    assert isinstance(events[-1], Stopped)
-    with pytest.raises(UsageError, match='no subject "sub-03"'):
-        read_raw(raw, ["03"])
 
 
 def test_outliers_are_far_from_the_cohorts_median() -> None:
