@@ -27,7 +27,7 @@ def test_a_row_a_lesion_with_volume_mean_and_share_and_a_click_goes_there(
     # with a prediction: 0.5 in one voxel of four of the second lesion, else 0.9
     predicted = np.full(SHAPE, 0.9, dtype=np.float32)
     predicted[10, 20, 9] = 0.5
-    session.prediction = SimpleNamespace(dvr=Volume(predicted, AFFINE), threshold_on_grid=0.8, below_on_grid=0.8)
+    session.prediction = SimpleNamespace(dvr=Volume(predicted, AFFINE), threshold_on_grid=0.8, sd_on_grid=None)
     session.prediction_changed.emit()
     qtbot.waitUntil(lambda: lesions.head.text() == "Predicted DVR, threshold 0.800.")
     cells = [[lesions.lesions.item(row, column).text() for column in range(4)] for row in range(2)]

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.ndimage import map_coordinates
-from scipy.stats import norm
 
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.transform import read_transform
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.components import Components, components
+from napari_myelin.core.evaluation.probability import expected_share
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,28 +123,6 @@ def classify(dvr: np.ndarray, lesion: np.ndarray, threshold: float | np.ndarray)
     return np.asarray(lesion & (dvr < threshold))
 
 
-def predicted_threshold(threshold: float | np.ndarray, sd: np.ndarray | None, probability: float) -> float | np.ndarray:
-    """Return below which predicted DVR a voxel is called demyelinated, for a prediction that says its uncertainty.
-
-    A prediction is the mean of what may be measured: nearer to the middle than a measurement. Where the measured DVR is
-    normal around it, it lies below the threshold t with a probability above p if the prediction is below
-    ``t - z(p) sd``, z being the normal quantile. The p that gives the highest Dice is half of that Dice
-    (Lipton et al. 2014, arXiv:1402.1892), so it is below .5 and the predicted threshold above t.
-
-    Parameters
-    ----------
-    threshold
-        DVR t, or a map of it; it holds for measured maps as it is.
-    sd
-        Uncertainty of the prediction, (I, J, K), DVR; None leaves the threshold as it is.
-    probability
-        p, in (0, 1); 0.5 leaves the threshold as it is.
-    """
-    if sd is None or probability == 0.5:
-        return threshold
-    return np.asarray(threshold - np.float32(norm.ppf(probability)) * sd, dtype=np.float32)
-
-
 SURE, UNSURE = 1, 2
 
 
@@ -159,7 +137,7 @@ def certainty(
         As for `classify`.
     uncertainty
         SD of the predicted DVR, (I, J, K): a lesion voxel whose DVR is nearer to the threshold than this, on either
-        side, is unsure. None, or 0, leaves no doubt.
+        side, is unsure; the threshold is that of measured maps. None, or 0, leaves no doubt.
     """
     below = classify(dvr, lesion, threshold)
     if uncertainty is None:
@@ -173,7 +151,7 @@ class Lesion:
     """One connected lesion.
 
     ``label`` from 1; ``voxels``; ``volume`` in mm3; ``mean_dvr``; ``demyelinated``, the share of its voxels in [0, 1]
-    (None without a threshold); ``x, y, z``, its centre in RAS+ mm.
+    (`expected_share`; None without a threshold); ``x, y, z``, its centre in RAS+ mm.
     """
 
     label: int
@@ -186,7 +164,9 @@ class Lesion:
     z: float
 
 
-def lesion_table(dvr: Volume, lesion: np.ndarray, threshold: float | np.ndarray | None) -> list[Lesion]:
+def lesion_table(
+    dvr: Volume, lesion: np.ndarray, threshold: float | np.ndarray | None, sd: np.ndarray | None = None
+) -> list[Lesion]:
     """Return a row for each connected component (26 neighbours) of the lesion mask, largest first.
 
     Parameters
@@ -197,20 +177,27 @@ def lesion_table(dvr: Volume, lesion: np.ndarray, threshold: float | np.ndarray 
         bool (I, J, K); an empty one gives no row.
     threshold
         DVR, or a map of it; None leaves the shares out.
+    sd
+        (I, J, K), DVR, of a prediction that says its own variance: the share is the mean `demyelinated_probability`.
+        None: the share of voxels below the threshold.
     """
-    return component_table(dvr, components(lesion), threshold)
+    return component_table(dvr, components(lesion), threshold, sd)
 
 
-def component_table(dvr: Volume, parts: Components, threshold: float | np.ndarray | None) -> list[Lesion]:
+def component_table(
+    dvr: Volume, parts: Components, threshold: float | np.ndarray | None, sd: np.ndarray | None = None
+) -> list[Lesion]:
     """Return a row for each lesion of `components`, in their order; the rest as for `lesion_table`."""
     dvr_inside = dvr.array[parts.box]
+    sd_inside = None if sd is None else sd[parts.box]
     threshold_inside = threshold[parts.box] if isinstance(threshold, np.ndarray) else threshold
     rows = []
     for number, (box, size) in enumerate(zip(parts.boxes, parts.sizes, strict=True), start=1):
         member = parts.labels[box] == number
         values = dvr_inside[box][member]
         cut = threshold_inside[box][member] if isinstance(threshold_inside, np.ndarray) else threshold_inside
-        share = None if cut is None else float((values < cut).mean())
+        doubt = None if sd_inside is None else sd_inside[box][member]
+        share = None if cut is None else expected_share(values, cut, doubt)
         corner = [part.start + outer.start for part, outer in zip(box, parts.box, strict=True)]
         middle = np.argwhere(member).mean(axis=0) + corner
         x, y, z = (round(float(value), 2) for value in dvr.world(middle))

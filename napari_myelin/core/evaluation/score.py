@@ -11,6 +11,7 @@ from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.evaluation import metrics
 from napari_myelin.core.evaluation.components import NEIGHBOURS
 from napari_myelin.core.evaluation.demyelination import classify
+from napari_myelin.core.evaluation.probability import expected_share
 
 SMALLEST = 106.0  # mm3: lesions below it are limited by the PET's noise (test-retest above 10 %)
 
@@ -86,7 +87,13 @@ class Truth:
 _MASKS = ("wm", "lesion")
 
 
-def score(truth: Truth, predicted: np.ndarray, method: str, below: float | np.ndarray | None = None) -> Score:
+def score(
+    truth: Truth,
+    predicted: np.ndarray,
+    method: str,
+    below: float | np.ndarray | None = None,
+    sd: np.ndarray | None = None,
+) -> Score:
     """Return every number of one prediction.
 
     Parameters
@@ -100,6 +107,8 @@ def score(truth: Truth, predicted: np.ndarray, method: str, below: float | np.nd
     below
         Predicted DVR below which a lesion voxel is demyelinated (`predicted_threshold`), a value or (I, J, K); by
         default the threshold of the measured map.
+    sd
+        (I, J, K), DVR, of a prediction that says its own variance: its demyelinated share is the expected one.
     """
     true, lesion, regions = truth.dvr, truth.lesion, truth.regions
     error = metrics.mse(true, predicted)
@@ -114,21 +123,27 @@ def score(truth: Truth, predicted: np.ndarray, method: str, below: float | np.nd
         "discrepancy_lesion": metrics.discrepancy(true, predicted, lesion),
         "lesion_voxel_error": metrics.voxel_error(true, predicted, lesion),
     }
-    values |= _demyelination(truth, predicted, truth.threshold if below is None else below)
+    values |= _demyelination(truth, predicted, truth.threshold if below is None else below, sd)
     values["lesion_dvr_true"] = float(true[lesion].mean()) if lesion.any() else np.nan
     values["lesion_dvr_predicted"] = float(predicted[lesion].mean()) if lesion.any() else np.nan
     return Score(truth.subject.key, truth.subject.group, method, values, _lesion_means(truth, predicted))
 
 
-def _demyelination(truth: Truth, predicted: np.ndarray, below: float | np.ndarray | None) -> dict[str, float]:
+def _demyelination(
+    truth: Truth, predicted: np.ndarray, below: float | np.ndarray | None, sd: np.ndarray | None
+) -> dict[str, float]:
     if truth.threshold is None or below is None:
         return dict.fromkeys(("dice", "share_true", "share_predicted"), np.nan)
     measured = classify(truth.dvr, truth.lesion, truth.threshold)
     ours = classify(predicted, truth.lesion, below)
+    share = metrics.share(ours, truth.lesion)
+    if sd is not None:
+        threshold = np.broadcast_to(truth.threshold, predicted.shape)
+        share = expected_share(predicted[truth.lesion], threshold[truth.lesion], sd[truth.lesion])
     return {
         "dice": metrics.dice(measured, ours),
         "share_true": metrics.share(measured, truth.lesion),
-        "share_predicted": metrics.share(ours, truth.lesion),
+        "share_predicted": share,
     }
 
 

@@ -12,11 +12,12 @@ from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume, content_digest, read_volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.baselines import LinearBaseline
-from napari_myelin.core.evaluation.demyelination import Threshold, predicted_threshold
+from napari_myelin.core.evaluation.demyelination import Threshold
+from napari_myelin.core.evaluation.probability import predicted_threshold
 from napari_myelin.core.evaluation.score import Score, Truth, score
 from napari_myelin.core.evaluation.table import Evaluation, summarise, write_evaluation
 from napari_myelin.core.events import Event, Progress, Saved, Skipped
-from napari_myelin.core.inference.model import decision
+from napari_myelin.core.inference.model import decision, says_variance
 from napari_myelin.core.inference.outputs import Predictions, read_outputs
 
 
@@ -128,10 +129,11 @@ def _truth(subject: Subject, threshold: Threshold | None, resample: bool) -> Tru
 def _scores(made: Predictions, truth: Truth, resample: bool) -> Iterator[Score]:
     subject = truth.subject
     reference = subject.volume("dvr", resample)
-    below, probability = truth.threshold, decision([card.options for card in made.cards])
-    if below is not None and probability != 0.5 and made.path(subject, "dvr-uncertainty").exists():
-        below = predicted_threshold(below, _read(made, subject, "dvr-uncertainty", reference), probability)
-    yield score(truth, _read(made, subject, "dvr-predicted", reference), "predicted", below)
+    below, models, sd = truth.threshold, [card.options for card in made.cards], None
+    if says_variance(models) and made.path(subject, "dvr-uncertainty").exists():
+        sd = _read(made, subject, "dvr-uncertainty", reference)
+        below = None if below is None else predicted_threshold(below, sd, decision(models))
+    yield score(truth, _read(made, subject, "dvr-predicted", reference), "predicted", below, sd)
     if any(card.stages > 1 for card in made.cards) and made.path(subject, "dvr-sketch").exists():
         yield score(truth, _read(made, subject, "dvr-sketch", reference), "sketch")
     baseline = LinearBaseline.from_dict(made.cards[0].linear) if made.cards[0].linear else None

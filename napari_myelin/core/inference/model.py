@@ -86,11 +86,14 @@ class ModelCard(BaseModel):
         return target_note({"the training cohort": self.normalisation["brain_mean"]["dvr"]})
 
 
+def says_variance(models: Sequence[Options]) -> bool:
+    """Return whether every model predicts its own variance, so that a measurement's chances can be told."""
+    return all(options.network.variance for options in models)
+
+
 def decision(models: Sequence[Options]) -> float:
     """Return the probability for `predicted_threshold`: 0.5 unless every model says its own variance."""
-    if not all(options.network.variance for options in models):
-        return 0.5
-    return models[0].demyelination.threshold_probability
+    return models[0].demyelination.threshold_probability if says_variance(models) else 0.5
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,10 +23,10 @@ from napari_myelin.core.evaluation.demyelination import (
     certainty,
     classify,
     lesion_table,
-    predicted_threshold,
 )
+from napari_myelin.core.evaluation.probability import predicted_threshold
 from napari_myelin.core.inference.attention import Randomised, Saliency
-from napari_myelin.core.inference.model import INTENDED_USE, ModelCard, decision
+from napari_myelin.core.inference.model import INTENDED_USE, ModelCard, decision, says_variance
 from napari_myelin.core.inference.predict import Prediction
 from napari_myelin.core.prediction_options import PredictionOptions
 
@@ -129,16 +129,17 @@ def write_prediction(out: Predictions, subject: Subject, prediction: Prediction)
         return []
     lesion = subject.volume("lesion", out.options.resample).array
     threshold = None if out.threshold is None else out.threshold.on(subject, prediction.dvr)
+    models = [card.options for card in out.cards]
+    sd = None if prediction.uncertainty is None else prediction.uncertainty.array
     if threshold is not None and out.threshold is not None:
-        sd, probability = prediction.uncertainty, decision([card.options for card in out.cards])
-        threshold = predicted_threshold(threshold, None if sd is None else sd.array, probability)
-        mask = classify(prediction.dvr.array, lesion, threshold)
+        probability = decision(models)
+        mask = classify(prediction.dvr.array, lesion, predicted_threshold(threshold, sd, probability))
         extra = {"Threshold": out.threshold.to_dict(), "Probability": probability}
         _write(out, subject, "demyelinated", Volume(mask, prediction.dvr.affine), extra)
-        if prediction.uncertainty is not None:
-            doubt = certainty(prediction.dvr.array, lesion, threshold, prediction.uncertainty.array) == UNSURE
+        if sd is not None:
+            doubt = certainty(prediction.dvr.array, lesion, threshold, sd) == UNSURE
             _write(out, subject, "unsure", Volume(doubt, prediction.dvr.affine), extra)
-    rows = lesion_table(prediction.dvr, lesion, threshold)
+    rows = lesion_table(prediction.dvr, lesion, threshold, sd if says_variance(models) else None)
     write_lesion_table(out.path(subject, "lesion-table"), rows)
     return rows
 
@@ -193,7 +194,7 @@ def write_lesion_table(path: Path, rows: Sequence[Lesion]) -> None:
     columns = {
         "volume": {"Units": "mm3"},
         "mean_dvr": {"Description": "mean predicted DVR of the lesion's voxels"},
-        "demyelinated": {"Description": "share of the lesion's voxels below the threshold"},
+        "demyelinated": {"Description": "share of the lesion's voxels below the threshold, expected of a measurement"},
         "x": {"Description": "centre, RAS+ (y and z alike)", "Units": "mm"},
     }
     write_json(path.with_suffix(".json"), columns)

@@ -9,7 +9,8 @@ import numpy as np
 
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume, read_volume
-from napari_myelin.core.evaluation.demyelination import agreement, classify, predicted_threshold
+from napari_myelin.core.evaluation.demyelination import agreement, classify
+from napari_myelin.core.evaluation.probability import predicted_threshold
 from napari_myelin.core.inference.model import decision
 from napari_myelin.core.inference.outputs import Predictions
 from napari_myelin.core.report.pictures import AGREEMENT, Cut, Window, agreement_picture, canonical, map_picture

@@ -36,7 +36,11 @@ def regions(truth: Truth) -> dict[str, np.ndarray]:
 
 
 def prediction_rows(
-    truth: Truth, predicted: np.ndarray, who: tuple[str, str, str], below: float | np.ndarray | None = None
+    truth: Truth,
+    predicted: np.ndarray,
+    who: tuple[str, str, str],
+    below: float | np.ndarray | None = None,
+    sd: np.ndarray | None = None,
 ) -> Iterator[Row]:
     """Return every number of one predicted map.
 
@@ -48,11 +52,11 @@ def prediction_rows(
         DVR (I, J, K).
     who
         Method, inputs and fold.
-    below
+    below, sd
         As for `score`.
     """
     key = truth.subject.key
-    scored = score(truth, predicted, who[0], below)
+    scored = score(truth, predicted, who[0], below, sd)
     for name, (region, metric) in PLACES.items():
         if math.isfinite(scored.values[name]):
             yield Row(*who, key, region, metric, scored.values[name])

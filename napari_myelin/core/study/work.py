@@ -16,14 +16,15 @@ from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume, content_digest, read_volume, write_volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.controls import group_threshold
-from napari_myelin.core.evaluation.demyelination import Threshold, predicted_threshold
+from napari_myelin.core.evaluation.demyelination import Threshold
+from napari_myelin.core.evaluation.probability import predicted_threshold
 from napari_myelin.core.evaluation.results import Row, write_rows
 from napari_myelin.core.evaluation.score import Truth
 from napari_myelin.core.events import Event, Failed, Progress, Skipped, Stopped, StopRequest
 from napari_myelin.core.inference.attention import saliency
 from napari_myelin.core.inference.cohort import predict_cohort
 from napari_myelin.core.inference.evaluate import leakage
-from napari_myelin.core.inference.model import Model, decision, load_model
+from napari_myelin.core.inference.model import Model, decision, load_model, says_variance
 from napari_myelin.core.inference.outputs import CARDS, Predictions, read_outputs, write_saliency
 from napari_myelin.core.options import Options
 from napari_myelin.core.prediction_options import PredictionOptions
@@ -117,7 +118,9 @@ def _judge_network(
         predicted = read_map(out, subject, "dvr-predicted")
         there = bids_path(out, subject.name, subject.session, "dvr-uncertainty").exists()
         sd = read_map(out, subject, "dvr-uncertainty") if there else None
-        rows.extend(prediction_rows(truth, predicted, who, predicted_below(truth.threshold, sd, model.card.options)))
+        below = predicted_below(truth.threshold, sd, model.card.options)
+        said = sd if says_variance([model.card.options]) else None
+        rows.extend(prediction_rows(truth, predicted, who, below, said))
         if sd is not None and sd.any():  # a network whose draws are all alike has none
             rows.extend(calibration_rows(truth, predicted, sd, who))
         if own.attention:

@@ -20,19 +20,23 @@ from napari_myelin.widgets.lesions.lesion_layer import go_to, middle, outline
 from napari_myelin.widgets.lesions.mask_work import MaskWork
 
 Threshold = float | np.ndarray | None
+SHARE = (
+    "Share of the lesion's voxels below the threshold. Of a model that says its uncertainty it is what a measurement "
+    "is expected to give: the mean probability of being below."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
     """What the rows are worked out from: ``dvr`` (a volume, or an array as its layer has it), ``name`` and threshold.
 
-    ``name`` is ``predicted DVR``, ``measured DVR``, or empty where there is neither.
+    ``name`` is ``predicted DVR``, ``measured DVR``, or empty where there is neither; ``sd`` as for `lesion_table`.
     """
 
     dvr: Volume | np.ndarray | None
     name: str
     threshold: Threshold
-    raised_from: Threshold = None
+    sd: np.ndarray | None = None
 
     def volume(self, frame: Frame) -> Volume:
         """Return the DVR on the subject's own grid; NaN where there is none."""
@@ -44,12 +48,11 @@ class Source:
 
     @property
     def threshold_in_words(self) -> str:
-        """``threshold 0.912``, that and what raises it, ``voxelwise threshold``, or that there is none."""
+        """``threshold 0.912``, ``voxelwise threshold``, or that there is none; with ``sd`` that shares are expected."""
         if self.threshold is None:
             return "no threshold (a model gives one)"
-        if isinstance(self.threshold, np.ndarray) and isinstance(self.raised_from, float):
-            return f"threshold {self.raised_from:.3f}, raised by the uncertainty"
-        return "voxelwise threshold" if isinstance(self.threshold, np.ndarray) else f"threshold {self.threshold:.3f}"
+        words = "voxelwise threshold" if isinstance(self.threshold, np.ndarray) else f"threshold {self.threshold:.3f}"
+        return words if self.sd is None else f"{words}, expected shares"
 
 
 Filling = tuple[Components, list[Lesion], Source]
@@ -59,7 +62,7 @@ def source_of(session: Any) -> Source:
     """Return the predicted DVR and its model's threshold where there is a prediction, else the measured DVR."""
     prediction = session.prediction
     if prediction is not None and getattr(prediction, "dvr", None) is not None:
-        return Source(prediction.dvr, "predicted DVR", prediction.below_on_grid, prediction.threshold_on_grid)
+        return Source(prediction.dvr, "predicted DVR", prediction.threshold_on_grid, prediction.sd_on_grid)
     layer = session.layer("dvr")
     return Source(None, "", None) if layer is None else Source(np.asarray(layer.data), "measured DVR", None)
 
@@ -97,7 +100,7 @@ class LesionList(QTableWidget):
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         for column in (2, 3):
             self.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        self.horizontalHeaderItem(3).setToolTip("Share of the lesion's voxels below the threshold")
+        self.horizontalHeaderItem(3).setToolTip(SHARE)
         self.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.setMinimumHeight(170)
         self.itemSelectionChanged.connect(self._select)
@@ -123,7 +126,7 @@ class LesionList(QTableWidget):
 
         def work(stop: StopRequest) -> Iterator[Filling]:
             parts = components(mask.array)
-            yield parts, component_table(self._dvr(source, frame), parts, source.threshold), source
+            yield parts, component_table(self._dvr(source, frame), parts, source.threshold, source.sd), source
 
         self._job = Job("lesion table", work, self.session).start(self._take, self.work.failed, self._done)
 

@@ -15,8 +15,8 @@ from napari_myelin.core.evaluation.demyelination import (
     agreement,
     certainty,
     classify,
-    predicted_threshold,
 )
+from napari_myelin.core.evaluation.probability import expected_share, predicted_threshold
 from napari_myelin.widgets.predict.prediction_job import Result
 
 Box = tuple[slice, slice, slice]
@@ -26,9 +26,9 @@ Box = tuple[slice, slice, slice]
 class Shares:
     """What the maps say of all lesions together.
 
-    ``volume`` in ml; ``mean`` DVR; ``below``, the share of lesion voxels below the threshold, in [0, 1]; ``sure``, the
-    share below it by more than the uncertainty, and ``unsure``, the share nearer to it than that, on either side; the
-    same of the measured map, and Dice of the two masks. None: not known.
+    ``volume`` in ml; ``mean`` DVR; ``below``, the share of lesion voxels below the threshold (`expected_share`), in
+    [0, 1]; ``sure``, the share below it by more than the uncertainty, and ``unsure``, the share nearer to it than that,
+    on either side; the same of the measured map, and Dice of the two masks. None: not known.
     """
 
     volume: float = 0.0
@@ -77,7 +77,6 @@ class ShownPrediction(QObject):
         if isinstance(on_grid, np.ndarray):
             self._threshold_map = result.request.frame.array(Volume(on_grid, self.dvr.affine))
         self._box: Box | None = None
-        self._below: tuple[float | np.ndarray, float | np.ndarray] | None = None
 
     @property
     def threshold_on_grid(self) -> float | np.ndarray | None:
@@ -85,14 +84,13 @@ class ShownPrediction(QObject):
         return self.result.on_grid if self.own_threshold is None else self.own_threshold
 
     @property
-    def below_on_grid(self) -> float | np.ndarray | None:
-        """Below which predicted DVR a voxel is demyelinated (`predicted_threshold`), on the subject's own grid."""
-        threshold, spread = self.threshold_on_grid, self.uncertainty
-        if threshold is None or spread is None:
-            return threshold
-        if self._below is None or self._below[0] is not threshold:
-            self._below = (threshold, predicted_threshold(threshold, spread.array, self._probability))
-        return self._below[1]
+    def sd_on_grid(self) -> np.ndarray | None:
+        """The SD of a measurement that the model says, (I, J, K), for `expected_share`; None where it says none."""
+        # takes long to import, and was by the thread that predicted
+        from napari_myelin.core.inference.model import says_variance
+
+        says = self.uncertainty is not None and says_variance([self.card.options])
+        return self.uncertainty.array if says and self.uncertainty is not None else None
 
     @property
     def _probability(self) -> float:
@@ -138,9 +136,12 @@ class ShownPrediction(QObject):
         if threshold is None:
             return {}, Shares(volume, mean, true_mean=true_mean)
         spread = shown["dvr-uncertainty"].array[box] if "dvr-uncertainty" in shown else None
-        limit = predicted_threshold(threshold, spread, self._probability)
-        labels, below = certainty(dvr, lesion, limit, spread), classify(dvr, lesion, limit)
-        given = {"volume": volume, "mean": mean, "below": share(below, lesion), "true_mean": true_mean}
+        below = classify(dvr, lesion, predicted_threshold(threshold, spread, self._probability))
+        labels = certainty(dvr, lesion, threshold, spread)
+        inside = threshold[lesion] if isinstance(threshold, np.ndarray) else threshold
+        said = spread[lesion] if spread is not None and self.sd_on_grid is not None else None
+        given = {"volume": volume, "mean": mean, "true_mean": true_mean}
+        given["below"] = expected_share(dvr[lesion], inside, said)
         if spread is not None:
             given |= {"sure": share(labels == SURE, lesion), "unsure": share(labels == UNSURE, lesion)}
         masks = {"demyelinated": labels}

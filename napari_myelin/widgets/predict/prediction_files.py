@@ -69,5 +69,5 @@ def export_table(path: Path, subject: Subject, prediction: ShownPrediction) -> I
     from napari_myelin.core.inference.outputs import write_lesion_table
 
     lesion = subject.volume("lesion", prediction.result.request.options.resample).array
-    write_lesion_table(path, lesion_table(prediction.dvr, lesion, prediction.below_on_grid))
+    write_lesion_table(path, lesion_table(prediction.dvr, lesion, prediction.threshold_on_grid, prediction.sd_on_grid))
     yield Saved("table of lesions", str(path))

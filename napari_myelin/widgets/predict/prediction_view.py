@@ -26,7 +26,10 @@ ROWS = (
     ("Overlap (Dice)", "dice", "", "{:.2f}"),
 )
 TIPS = {
-    "Demyelinated": "Share of lesion voxels whose DVR is below the threshold.",
+    "Demyelinated": (
+        "Share of lesion voxels whose DVR is below the threshold. Of a model that says its uncertainty it is what a "
+        "measurement is expected to give: the mean probability of being below."
+    ),
     "Sure": "Share of lesion voxels that are below the threshold by more than the uncertainty.",
     "Unsure": "Share of lesion voxels whose DVR is nearer to the threshold than the uncertainty, on either side.",
     "Overlap (Dice)": "Of the demyelinated voxels in the predicted and in the measured map; 1 is the same voxels.",

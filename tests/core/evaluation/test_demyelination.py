@@ -21,7 +21,6 @@ from napari_myelin.core.evaluation.demyelination import (
     certainty,
     classify,
     lesion_table,
-    predicted_threshold,
 )
 
 
@@ -159,26 +158,3 @@ def test_a_voxel_within_its_uncertainty_of_the_threshold_is_unsure_on_either_sid
         labels = certainty(dvr, lesion, 1.0, doubtless)
         assert labels.tolist() == [SURE, SURE, 0, 0, 0, 0]
         assert labels.dtype == np.uint8
-
-
-def test_a_prediction_is_below_when_the_measured_dvr_is_likely_enough_to_be() -> None:
-    random = np.random.default_rng(4)
-    prediction, sd = np.array([0.9, 1.0, 1.05, 1.1, 1.2]), np.array([0.1, 0.1, 0.2, 0.1, 0.05])
-    below = predicted_threshold(1.0, sd, 0.3)
-    # by drawing what might be measured
-    chance = (prediction + sd * random.standard_normal((200_000, 5)) < 1.0).mean(axis=0)
-    np.testing.assert_array_equal(prediction < below, chance > 0.3)
-    assert (prediction < below).tolist() == [True, True, True, False, False]
-    assert predicted_threshold(1.0, None, 0.3) == 1.0
-    assert predicted_threshold(1.0, sd, 0.5) == 1.0
-    np.testing.assert_allclose(predicted_threshold(np.full(5, 1.0), sd, 0.3), below)
-
-
-def test_the_best_probability_for_dice_is_half_of_it() -> None:
-    # voxels whose chance to be below is known: the Dice of every cut, against the cut at half of the best
-    random = np.random.default_rng(5)
-    chance = random.beta(0.6, 2.0, 100_000)
-    measured = random.random(chance.size) < chance
-    cuts = np.linspace(0.05, 0.8, 76)
-    dice = [2 * (measured & (chance > cut)).sum() / (measured.sum() + (chance > cut).sum()) for cut in cuts]
-    assert cuts[int(np.argmax(dice))] == pytest.approx(max(dice) / 2, abs=0.03)
