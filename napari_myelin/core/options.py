@@ -152,7 +152,11 @@ class TrainingOptions(OptionGroup):
         le=1,
         description="SD of a random gain and offset of each map, in SDs of the map, anew for each cube.",
     )
-    flip: bool = Field(False, description="Mirror half of the cubes left to right.")
+    symmetry: Literal["none", "sides", "axes"] = Field(
+        "none",
+        description="Mirror each cube at random: left to right (sides), or along each of its axes (axes), which a "
+        "network that learns of few subjects needs.",
+    )
     schedule: Literal["constant", "cosine"] = Field(
         "constant", description="Learning rate: as given, or after a short rise down a half cosine to a hundredth."
     )

@@ -17,6 +17,7 @@ from napari_myelin.core.networks.convolution import Conv3d
 from napari_myelin.core.networks.parts import InParts
 
 LEVELS = 2  # times the volume is halved
+LARGEST = 10.0  # logarithm of a variance, on either side: outside a brain nothing else holds it
 
 
 class ResidualBlock(nn.Module):
@@ -62,8 +63,14 @@ class ResidualUNet(InParts):
         self.downs = nn.ModuleList(Conv3d(a, b, kernel_size=2, stride=2) for a, b in pairwise(widths))
         self.ups = nn.ModuleList(nn.Conv3d(b, a, kernel_size=1) for a, b in pairwise(widths))
         self.decoders = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
-        self.head = nn.Conv3d(maps, outputs, kernel_size=1)
+        self.head = nn.Conv3d(maps, 1, kernel_size=1)
         self.linear = nn.Conv3d(inputs, 1, kernel_size=1)
+        # what says the variance reads the features and does not shape them: they are the map's
+        self.spread = nn.Sequential()
+        if outputs == 2:
+            last = nn.Conv3d(maps, 1, kernel_size=1)
+            self.spread = nn.Sequential(nn.Conv3d(maps, maps, kernel_size=1), nn.SiLU(), last)
+            nn.init.zeros_(last.weight)
         nn.init.zeros_(self.head.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,9 +83,12 @@ class ResidualUNet(InParts):
         h = self.part(self.encoders[-1], h)
         for up, decoder in zip(reversed(self.ups), reversed(self.decoders), strict=True):
             h = self.part(partial(_join, up, decoder), skips.pop(), h)
-        out: Tensor = self.head(functional.silu(h))
-        # the linear model adds to the map alone
-        return torch.cat([out[:, :1] + self.linear(x), out[:, 1:]], dim=1)
+        features = functional.silu(h)
+        out: Tensor = self.head(features) + self.linear(x)
+        if not len(self.spread):
+            return out
+        spread = self.spread(features.detach())
+        return torch.cat([out, LARGEST * torch.tanh(spread / LARGEST)], dim=1)
 
 
 def _join(up: nn.Module, decoder: nn.Module, skip: Tensor, below: Tensor) -> Tensor:

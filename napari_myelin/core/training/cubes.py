@@ -49,10 +49,11 @@ def cut(sample: Sample, options: TrainingOptions, *where: int | str) -> Sample:
         )
         inside = pieces(sample.weights) > 0
         mri = mri + inside * (gain.to(mri.device) * mri + offset.to(mri.device))
-    mirrored = torch.from_numpy(random.random(len(boxes)) < 0.5 * options.flip).to(mri.device)
+    axes = {"none": 0, "sides": 1, "axes": 3}[options.symmetry]
+    mirrored = [[axis + 1 for axis in range(axes) if random.random() < 0.5] for _ in boxes]
 
     def turned(cubes: Tensor) -> Tensor:
-        return torch.where(mirrored[:, None, None, None, None], cubes.flip(2), cubes) if options.flip else cubes
+        return torch.stack([cube.flip(ways) for cube, ways in zip(cubes, mirrored, strict=True)])
 
     return Sample(
         turned(mri).contiguous(memory_format=torch.channels_last_3d),

@@ -11,11 +11,11 @@ from napari_myelin.core.options import NetworkOptions
 
 def test_parameters_and_shapes_worked_by_hand() -> None:
     network = ResidualUNet(5, 8, outputs=2)
-    stem, head, linear = 27 * 5 * 8 + 8, 8 * 2 + 2, 5 + 1
+    stem, head, linear, spread = 27 * 5 * 8 + 8, 8 + 1, 5 + 1, (8 * 8 + 8) + (8 + 1)
     blocks = sum(copies * 2 * (27 * w * w + w) for w, copies in ((8, 2), (16, 2), (32, 1)))
     downs = (8 * 8 * 16 + 16) + (8 * 16 * 32 + 32)
     ups = (16 * 8 + 8) + (32 * 16 + 16)
-    assert sum(p.numel() for p in network.parameters()) == stem + blocks + downs + ups + head + linear
+    assert sum(p.numel() for p in network.parameters()) == stem + blocks + downs + ups + head + linear + spread
     assert network(torch.zeros(2, 5, 16, 12, 8)).shape == (2, 2, 16, 12, 8)
 
 
@@ -24,9 +24,18 @@ def test_it_begins_as_a_linear_model_of_each_voxel() -> None:
     network, x = ResidualUNet(3, 4, outputs=2), torch.randn(1, 3, 8, 8, 8)
     out = network(x)
     weights, bias = network.linear.weight[0, :, 0, 0, 0], network.linear.bias
-    expected = torch.einsum("c,bcijk->bijk", weights, x) + bias + network.head.bias[0]
+    expected = torch.einsum("c,bcijk->bijk", weights, x) + bias + network.head.bias
     torch.testing.assert_close(out[:, 0], expected)
-    torch.testing.assert_close(out[:, 1], network.head.bias[1].expand(1, 8, 8, 8))
+    torch.testing.assert_close(out[:, 1], network.spread[2].bias.expand(1, 8, 8, 8))
+
+
+def test_what_says_the_variance_does_not_shape_the_map() -> None:
+    torch.manual_seed(0)
+    network, x = ResidualUNet(2, 4, outputs=2), torch.randn(1, 2, 8, 8, 8)
+    torch.nn.init.normal_(network.spread[2].weight)
+    network(x)[:, 1].square().sum().backward()
+    moved = {name for name, each in network.named_parameters() if each.grad is not None and each.grad.abs().sum() > 0}
+    assert moved == {"spread.0.weight", "spread.0.bias", "spread.2.weight", "spread.2.bias"}
 
 
 def test_a_shift_of_every_map_is_not_normalised_away() -> None:

@@ -70,8 +70,9 @@ def test_the_uncertainty_is_the_variance_that_the_network_predicts(accurate: Mod
     assert prediction.uncertainty is not None
     network = accurate.network
     with torch.no_grad():
-        network.stages[0].head.weight[1].zero_()
-        network.stages[0].head.bias[1] = np.log(0.25)
+        last = network.stages[0].spread[2]
+        last.weight.zero_()
+        last.bias.fill_(10 * np.arctanh(np.log(0.25) / 10))  # it is kept within 10 on either side
     flat = predict([accurate], subject, draws=3).uncertainty
     assert flat is not None
     brain = subject.brain().array

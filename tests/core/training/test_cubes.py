@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from napari_myelin.core.options import TrainingOptions
@@ -9,6 +10,7 @@ from napari_myelin.core.training.cubes import cut
 from napari_myelin.core.training.step import Sample
 
 SHAPE = (32, 40, 24)
+WAYS = ((), (1,), (2,), (3,), (1, 2), (1, 3), (2, 3), (1, 2, 3))
 
 
 def whole() -> Sample:
@@ -51,14 +53,20 @@ def test_a_cube_is_never_larger_than_the_grid() -> None:
     assert cubes.dvr.shape[2:] == (32, 32, 24)
 
 
-def test_mirrored_cubes_are_mirrored_left_to_right_in_every_array() -> None:
-    kept, turned = (cut(whole(), options(flip=flip, crops=16), 0, 1, "sub-01") for flip in (False, True))
-    mirrored = [torch.equal(one.flip(1), other) for one, other in zip(kept.dvr, turned.dvr, strict=True)]
-    assert 2 < sum(mirrored) < 14
-    for number, mirror in enumerate(mirrored):
-        for name in ("mri", "dvr", "regions", "weights", "condition"):
-            one, other = getattr(kept, name)[number], getattr(turned, name)[number]
-            assert torch.equal(one.flip(1) if mirror else one, other)
+@pytest.mark.parametrize(("symmetry", "ways"), [("none", 1), ("sides", 2), ("axes", 8)])
+def test_a_cube_is_mirrored_in_every_array_alike(symmetry: str, ways: int) -> None:
+    seen = set()
+    for step in range(6):
+        kept, turned = (cut(whole(), options(symmetry=each, crops=64), step) for each in ("none", symmetry))
+        for number, (one, other) in enumerate(zip(kept.dvr, turned.dvr, strict=True)):
+            (way,) = [way for way in WAYS if torch.equal(one.flip(way), other)]
+            seen.add(way)
+            for name in ("mri", "regions", "weights", "condition"):
+                before, after = getattr(kept, name)[number], getattr(turned, name)[number]
+                assert torch.equal(before.flip(way), after)
+    assert len(seen) == ways
+    if symmetry == "sides":
+        assert seen == {(), (1,)}
 
 
 def test_jitter_is_a_gain_and_an_offset_of_each_map_inside_the_brain() -> None:
