@@ -30,4 +30,6 @@ class Conv3d(nn.Conv3d):
         halves = torch.cat([first, second]).contiguous(memory_format=torch.channels_last_3d)
         around = (0, int(self.padding[1]), int(self.padding[2]))
         out = functional.conv3d(halves, self.weight, self.bias, self.stride, around)
-        return out.reshape(2, self.out_channels, edge // 2, *out.shape[3:]).transpose(0, 1).flatten(1, 2)[None]
+        # channels-last halves lie one behind the other in memory: joined without a copy, and channels-last again
+        voxels = out.permute(0, 2, 3, 4, 1).contiguous().view(1, edge, *out.shape[3:], self.out_channels)
+        return voxels.permute(0, 4, 1, 2, 3)

@@ -7,7 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from napari_myelin.core.networks import lean
 from napari_myelin.core.networks.convolution import Conv3d
+from napari_myelin.core.networks.layers import Dropout, InstanceNorm
 from napari_myelin.core.networks.parts import InParts
 
 SLOPE = 0.2  # of every LeakyReLU
@@ -35,6 +37,18 @@ class ConvBlock(nn.Sequential):
             Conv3d(inputs, outputs, kernel_size=3, stride=stride, padding=1), *_after(outputs, norm, dropout)
         )
 
+    def forward(self, *volumes: Tensor) -> Tensor:
+        """Map volumes (B, C, I, J, K), joined along their channels, to (B, outputs, ...)."""
+        first, *after = self
+        if lean.pays(volumes[0]):
+            if isinstance(first, Conv3d) and first.stride[0] == 1:
+                return lean.finish(lean.convolve(first, volumes), after)
+            return lean.finish(first(*volumes), after)
+        x = torch.cat(volumes, dim=1) if len(volumes) > 1 else volumes[0]
+        for layer in self:
+            x = layer(x)
+        return x
+
 
 class Upsample(nn.Sequential):
     """Deconvolution with stride 2 that halves the maps, then as `ConvBlock`."""
@@ -45,15 +59,22 @@ class Upsample(nn.Sequential):
             *_after(outputs, norm, dropout),
         )
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, I, J, K) to (B, outputs, 2 I, 2 J, 2 K)."""
+        first, *after = self
+        if lean.pays(x):
+            return lean.finish(first(x), after)
+        for layer in self:
+            x = layer(x)
+        return x
+
 
 def _after(maps: int, norm: str, dropout: float) -> list[nn.Module]:
     layers: list[nn.Module] = [nn.LeakyReLU(SLOPE, inplace=True)]
     if norm == "instance":
-        # a group a map: instance norm, whose own module gives wrong gradients on the CPU in channels-last memory
-        # (torch 2.13), silently; this one is right, and keeps that memory format
-        layers.append(nn.GroupNorm(maps, maps))
+        layers.append(InstanceNorm(maps))
     if dropout > 0:
-        layers.append(nn.Dropout(dropout))
+        layers.append(Dropout(dropout))
     return layers
 
 
@@ -118,5 +139,5 @@ class UNet(InParts):
 
 
 def _join(up: nn.Module, block: nn.Module, skip: Tensor, below: Tensor) -> Tensor:
-    out: Tensor = block(torch.cat([skip, up(below)], dim=1))
+    out: Tensor = block(skip, up(below))
     return out
