@@ -20,7 +20,7 @@ def test_the_sample_model_has_not_seen_the_sample_cohort_and_can_prove_it(tmp_pa
     training = model.card.training
     assert training.phantom
     assert training.finished
-    assert dict(zip(training.stages, training.epochs, strict=True)) == {"sketcher": 80}
+    assert dict(zip(training.stages, training.epochs, strict=True)) == {"sketcher": 160}
     assert training.cohort == "napari-myelin phantom, seed 100"
     assert cohort.name == "napari-myelin phantom, seed 0"
     assert set(training.digests) == {*training.subjects, *training.validation}
