@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from napari_myelin.core.errors import UsageError
 from napari_myelin.core.events import Failed, Stopped, StopRequest
 from training_cli.arguments import (
     COHORT_HELP,
@@ -21,6 +24,10 @@ from training_cli.arguments import (
 )
 from training_cli.output import Output, stops_on_interrupt
 
+if TYPE_CHECKING:
+    from napari_myelin.core.data.cohort import Cohort
+    from napari_myelin.core.options import Options
+
 
 class FitArguments(CommonArguments):
     """Train a Sketcher and its Refiners on a cohort; the run folder ends with model.safetensors.
@@ -30,9 +37,17 @@ class FitArguments(CommonArguments):
     """
 
     cohort: CohortPath = Field(description=COHORT_HELP)
-    out: Path = Field(description="Run folder; it must not hold a run, unless --resume.")
+    out: Path | None = Field(None, description="Run folder; it must not hold a run, unless --resume.")
     options: Path | None = Field(None, description="TOML file of options, as options.toml in a run folder.")
     resume: bool = Field(False, description="Go on with the run in --out, with the options it was started with.")
+    dry_run: bool = Field(
+        False, description="Say who would train, on which grid, how long and with how much memory; train nothing."
+    )
+    export_slurm: Path | None = Field(
+        None,
+        description="Folder to write the training to as a job: its options, a shell script, a SLURM script for the "
+        "devices and nodes asked for; train nothing.",
+    )
 
 
 def run(argv: Sequence[str]) -> int:
@@ -44,10 +59,18 @@ def run(argv: Sequence[str]) -> int:
     options = checked_options(arguments.settings)  # type: ignore[attr-defined]
 
     from napari_myelin.core.data.cohort import open_cohort
+
+    output = Output(arguments.quiet, arguments.as_json)
+    if arguments.dry_run:
+        return foretell(open_cohort(arguments.cohort), options, output)
+    if arguments.out is None:
+        raise UsageError("give a run folder: fit COHORT --out DIR")
+    if arguments.export_slurm is not None:
+        return _export(arguments, options, output)
+
     from napari_myelin.core.training.fit import fit
     from napari_myelin.core.training.folder import STOP
 
-    output = Output(arguments.quiet, arguments.as_json)
     stop = StopRequest(arguments.out / STOP)
     with stops_on_interrupt(stop, output):
         events = fit(open_cohort(arguments.cohort), options, arguments.out, stop=stop, resume=arguments.resume)
@@ -60,4 +83,41 @@ def run(argv: Sequence[str]) -> int:
         if arguments.debug:
             print(last.trace, file=sys.stderr)
         return 2 if last.usage else 1
+    return 0
+
+
+def foretell(cohort: Cohort, options: Options, output: Output) -> int:
+    """Say what a training would be; return the exit code."""
+    from napari_myelin.core.training.forecast import forecast
+    from napari_myelin.core.training.memory import amount
+    from napari_myelin.core.training.stage import stage_names
+
+    seen, stages = forecast(cohort, options), stage_names(options.network.refiners)
+    epochs = options.training.epochs
+    shape, spacing = (" x ".join(f"{edge:g}" for edge in edges) for edges in (seen.grid.shape, seen.grid.spacing))
+    held = f"{seen.validation} held out" if seen.validation else "none held out"
+    judged = f" and {seen.discriminator:,} in its discriminator" if seen.discriminator else ""
+    free = f", {amount(seen.free)} are free" if seen.free else ""
+    for note in seen.notes:
+        output.warn(note)
+    output.say(f"subjects: {seen.training} train ({seen.controls} controls among them), {held}")
+    output.say(f"grid: {shape} voxels of {spacing} mm")
+    output.say(f"stages: {', then '.join(stages)}; epochs of each: {epochs}, steps of an epoch: {seen.steps}")
+    output.say(f"parameters: {seen.generator:,} in each generator{judged}")
+    output.say(f"memory: about {amount(seen.need)} at the peak on {seen.device}{free}")
+    if seen.advice:
+        output.warn(f"may not fit: {seen.advice}; a run that runs out steps down by itself")
+    output.result(**asdict(seen), stages=stages, epochs=epochs)
+    return 0
+
+
+def _export(arguments: FitArguments, options: Options, output: Output) -> int:
+    from napari_myelin.core.data.cohort import open_cohort
+    from napari_myelin.core.training.job import export_job
+
+    assert arguments.export_slurm is not None
+    assert arguments.out is not None
+    job = export_job(arguments.export_slurm, open_cohort(arguments.cohort), options, arguments.out)
+    output.result(options=str(job.options), script=str(job.script), slurm=str(job.slurm))
+    output.say(f"wrote {job.slurm}: sbatch it; {job.script} does the same training without SLURM")
     return 0

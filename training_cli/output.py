@@ -22,6 +22,7 @@ from napari_myelin.core.events import (
     Skipped,
     Started,
     Step,
+    SteppedDown,
     Stopped,
     StopRequest,
     duration,
@@ -109,6 +110,8 @@ class Output:
             self.error(f"{event.subject} is skipped: {event.reason}")
         elif isinstance(event, Noted):
             self.warn(f"{event.subject}: {event.text}")
+        elif isinstance(event, SteppedDown):
+            self.warn(event.sentence)
         elif isinstance(event, Stopped):
             self.say(stopped_line(event))
         elif isinstance(event, Finished):

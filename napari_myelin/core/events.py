@@ -112,6 +112,28 @@ class Stopped(Event):
 
 
 @dataclass(frozen=True)
+class SteppedDown(Event):
+    """Memory ran out: the run goes on in a smaller way from the last step that was done.
+
+    ``epoch`` and ``step`` say where, from 1, a step of 0 being the validation after the epoch; ``changes`` are the
+    training options that hold from here on.
+    """
+
+    kind: ClassVar[str] = "stepped_down"
+    stage: str
+    epoch: int
+    step: int
+    changes: dict[str, int | bool]
+
+    @property
+    def sentence(self) -> str:
+        """What happened and what holds now, in words."""
+        now = ", ".join(name if value is True else f"{name} {value}" for name, value in self.changes.items())
+        where = f"step {self.step}" if self.step else "validation"
+        return f"out of memory in {self.stage}, epoch {self.epoch}, {where}: goes on with {now}"
+
+
+@dataclass(frozen=True)
 class Failed(Event):
     """The run cannot go on: what happened, and what to do."""
 
@@ -154,7 +176,7 @@ class Finished(Event):
     seconds: float
 
 
-_EVENTS = (Started, Progress, Step, Epoch, Preview, Saved, Stopped, Failed, Skipped, Noted, Finished)
+_EVENTS = (Started, Progress, Step, Epoch, Preview, Saved, Stopped, SteppedDown, Failed, Skipped, Noted, Finished)
 _KINDS = {each.kind: each for each in _EVENTS}
 
 

@@ -108,7 +108,8 @@ def _processes(options: RuntimeOptions) -> tuple[int, int]:
 
 def to_device(network: NetworkType, device: torch.device) -> NetworkType:
     """Return a network on ``device``, its 3D kernels in channels-last memory, which convolutions are faster in."""
-    network.to(device)
+    if any(parameter.device != device for parameter in network.parameters()):  # weights without values do not move
+        network.to(device)
     for parameter in network.parameters():
         if parameter.ndim == 5:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)

@@ -38,6 +38,7 @@ def another(name: str, field: FieldInfo) -> Any:
         "data.shape": (64, 96, 64),
         "network.patch": 16,
         "training.crop": 32,
+        "training.window": 32,
         "training.jitter": 0.25,
         "training.average": 0.5,
         "training.clip": 2.0,

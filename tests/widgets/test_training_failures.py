@@ -91,3 +91,22 @@ def test_every_failure_is_a_sentence_here_and_in_a_notification_and_leaves_the_p
     until(qtbot, lambda: not run_of(panel).running)
     assert isinstance(run_of(panel).course.end, Finished)
     assert "is finished: take a new folder" in panel.start.toolTip()
+
+
+def test_a_run_that_steps_down_says_so_beside_its_curves(
+    viewer: Any, qtbot: Any, phantom_cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = trainer.train_step, []
+
+    def once(*given: Any) -> Any:
+        calls.append(1)
+        return run_out() if len(calls) == 2 else real(*given)
+
+    monkeypatch.setattr(trainer, "train_step", once)
+    panel = opened(viewer, qtbot, phantom_cohort, tmp_path / "run", options_for())
+    press(qtbot, panel.start)
+    until(qtbot, lambda: not run_of(panel).running)
+    assert isinstance(run_of(panel).course.end, Finished)
+    said = "out of memory in sketcher, epoch 1, step 2: goes on with crop 32, window 32"
+    until(qtbot, lambda: said in panel.view.notes.text())
+    assert panel.view.notes.isVisibleTo(panel)

@@ -13,7 +13,7 @@ from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.events import Failed
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import free_memory, out_of_memory, resolve_device
-from napari_myelin.core.training.memory import training_bytes, what_fits
+from napari_myelin.core.training.memory import amount, training_bytes, what_fits
 from napari_myelin.core.training.stage import Position
 from napari_myelin.core.training.step import StageNets
 
@@ -87,7 +87,7 @@ def _memory_advice(options: Options, shape: Sequence[int] | None) -> str:
     available = free_memory(resolve_device(options.runtime.device))
     need = training_bytes(options, shape, modalities)
     return (
-        f"about {need / 2**30:.1f} GiB are needed, {available / 2**30:.1f} GiB are free: "
+        f"about {amount(need)} are needed, {amount(available)} are free: "
         f"{what_fits(options, shape, modalities, available)}"
     )
 

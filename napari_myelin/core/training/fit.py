@@ -58,10 +58,10 @@ def fit(
         problem, trace = error, "".join(traceback.format_exception(error))
     if problem is not None:
         # everything is given back first: what then is free decides what would fit
-        record, shape = trainer.__dict__.get("record"), trainer.grid_shape
+        record, shape, smallest = trainer.__dict__.get("record"), trainer.grid_shape, trainer.options
         del trainer
         release(problem)
-        failed = describe(problem, trace, options, shape)
+        failed = describe(problem, trace, smallest, shape)
         if speaks:
             try:
                 if record is not None:

@@ -9,7 +9,7 @@ from napari_myelin.core.data.grid import Grid
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import free_memory, resolve_device
 from napari_myelin.core.training.ground import network_grid, usable_subjects
-from napari_myelin.core.training.memory import training_bytes, what_fits
+from napari_myelin.core.training.memory import parameters_of, training_bytes, what_fits
 from napari_myelin.core.training.split import hold_out
 
 
@@ -25,10 +25,14 @@ class Forecast:
         Who is left out and why, in sentences.
     grid
         The network's.
+    steps
+        Optimiser steps of an epoch.
+    generator, discriminator
+        Parameters of one stage's networks; no discriminator is 0.
     device
         torch's name of where it would run.
     need, free
-        Bytes that training takes and that the device has; ``free`` is 0 where nobody can say.
+        Bytes that training takes at its peak and that the device has; ``free`` is 0 where nobody can say.
     advice
         What would fit; empty where it fits as it is.
     """
@@ -38,6 +42,9 @@ class Forecast:
     validation: int
     notes: tuple[str, ...]
     grid: Grid
+    steps: int
+    generator: int
+    discriminator: int
     device: str
     need: int
     free: int
@@ -66,5 +73,19 @@ def forecast(cohort: Cohort, options: Options, grid: Grid | None = None) -> Fore
     modalities = len(options.data.modalities)
     need, free = training_bytes(options, grid.shape, modalities), free_memory(device)
     advice = what_fits(options, grid.shape, modalities, free) if 0 < free < need else ""
-    controls = sum(subject.group == "HC" for subject in training)
-    return Forecast(len(training), controls, len(validation), tuple(notes), grid, str(device), need, free, advice)
+    steps = -(-len(training) // options.training.batch)
+    generator, discriminator = parameters_of(options, modalities)
+    return Forecast(
+        training=len(training),
+        controls=sum(subject.group == "HC" for subject in training),
+        validation=len(validation),
+        notes=tuple(notes),
+        grid=grid,
+        steps=steps,
+        generator=generator,
+        discriminator=discriminator,
+        device=str(device),
+        need=need,
+        free=free,
+        advice=advice,
+    )

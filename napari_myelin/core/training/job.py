@@ -44,7 +44,8 @@ resume=""
 if [ -e {run_options} ]; then
     resume=--resume
 fi
-exec srun {command} ${{resume:+"$resume"}}
+# where one task ends badly, none is left waiting for it
+exec srun --kill-on-bad-exit=1 {command} ${{resume:+"$resume"}}
 """
 
 

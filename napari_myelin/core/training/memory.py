@@ -2,69 +2,180 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from napari_myelin.core.networks.build import build_cascade, build_discriminator
+from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.options import Options
+from napari_myelin.core.options_file import options_from
+from napari_myelin.core.runtime import to_device
+from napari_myelin.core.training.ledger import Ledger
+from napari_myelin.core.training.stage import Position, conditioned, open_stage
+from napari_myelin.core.training.step import Sample, train_step
+from napari_myelin.core.training.stepdown import Change, changed, in_words, next_smaller
+
+CPU = torch.device("cpu")
+# of what a step without checkpointing holds in blocks that the C library keeps: as much lies idle between those in
+# use, by fit to what was measured (docs/performance.md, "Memory")
+IDLE = 0.45
+ALWAYS = 15e6  # bytes: code and plans of the kernels
+
+
+@dataclass(frozen=True)
+class StepBytes:
+    """Bytes of tensors at the ``peak`` of a step, and those of them in blocks that the C library keeps (``kept``)."""
+
+    peak: int
+    kept: int
 
 
 def training_bytes(options: Options, shape: Sequence[int], modalities: int) -> int:
-    """Estimate the peak bytes of tensors while a stage trains.
+    """Estimate the peak bytes that training adds to the device, or on the CPU to the process.
 
-    Networks of the same shapes run on torch's ``meta`` device, which computes nothing, and everything that
-    back-propagation would keep is counted; weights, gradients and ADAM's two moments are added.
+    A step of the last stage, the very code that trains, is done with tensors that have shapes and no values (torch's
+    fake tensors), and the bytes alive are counted at each operation. Tensors are counted exactly; on the CPU what the
+    C library keeps idle is added, by a share that was measured. A GPU library's own work space is not known.
 
     Parameters
     ----------
     options
-        Networks, losses and batch.
+        Networks, losses, training and precision.
     shape
         Voxels of the network's grid (I, J, K).
     modalities
         Number of MR images M.
     """
-    seen: dict[int, int] = {}
+    on_cpu = options.runtime.device == "cpu" or (options.runtime.device == "auto" and not torch.cuda.is_available())
+    i, j, k = shape
+    step = _step_bytes(_essential(options), (i, j, k), modalities)
+    if not on_cpu:
+        return step.peak
+    holding = changed(options, {"checkpointing": False}) if options.training.checkpointing else options
+    idle = _step_bytes(_essential(holding), (i, j, k), modalities).kept
+    return max(step.peak + int(ALWAYS + IDLE * idle), _reading_bytes((i, j, k), modalities))
 
-    def pack(tensor: Tensor) -> Tensor:
-        seen[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
-        kept.append(tensor)  # alive, so that no storage's number is given out twice
-        return tensor
 
-    kept: list[Tensor] = []
-    with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+def parameters_of(options: Options, modalities: int) -> tuple[int, int]:
+    """Return how many parameters a stage's generator and its discriminator have, 0 without one, for M images."""
+    with torch.device("meta"):
         generator = build_cascade(options.network, modalities, seed=0).stages[0]
-        training = options.training
-        seen_at_once = [min(training.crop or edge, edge) for edge in shape]
-        cubes = training.crops if training.crop else 1
-        image = torch.empty(cubes, modalities + 1, *seen_at_once)
-        out = generator(image)
-        weights = [generator]
-        if options.loss.adversarial:
-            discriminator = build_discriminator(options.network, modalities, seed=0)
-            discriminator(image[:, :modalities], out[:, :1])
-            weights.append(discriminator)
-    parameters = sum(p.numel() * p.element_size() for network in weights for p in network.parameters())
-    activations = sum(seen.values())
-    # the gradient of the widest map on its way back, next to the map itself
-    widest = options.network.maps * 2 * 4 * cubes * int(torch.tensor(seen_at_once).prod())
-    return options.training.batch * activations + 4 * parameters + 2 * widest
+        discriminator = build_discriminator(options.network, modalities, seed=0)
+    of_generator, of_discriminator = (sum(p.numel() for p in net.parameters()) for net in (generator, discriminator))
+    return of_generator, of_discriminator if options.loss.adversarial else 0
+
+
+def _essential(options: Options) -> Options:
+    """Return options in which all that does not change memory is the default, so that an answer is found again."""
+    training = options.training
+    kept = {name: getattr(training, name) for name in ("batch", "crop", "crops", "window", "checkpointing", "average")}
+    devices = options.runtime.devices * options.runtime.num_nodes
+    kept["batch"] = max(1, training.batch // devices)
+    own = {"network": options.network.model_dump(), "loss": options.loss.model_dump(), "training": kept}
+    # without values 16 bits are 16 bits, and only one kind of them is known to a CPU
+    precision = "bf16-mixed" if "16" in options.runtime.precision else "32-true"
+    return options_from({**own, "data": {"shape": None}, "runtime": {"precision": precision}})
+
+
+@lru_cache(maxsize=64)
+def _step_bytes(options: Options, shape: tuple[int, int, int], modalities: int) -> StepBytes:
+    with FakeTensorMode(), Ledger() as ledger:
+        mixed = options.runtime.precision == "bf16-mixed"
+        plugin = MixedPrecision("bf16-mixed", "cpu") if mixed else None  # what Fabric takes itself, without a word
+        fabric = Fabric(accelerator="cpu", devices=1, plugins=plugin)
+        cascade = to_device(build_cascade(options.network, modalities, seed=0), CPU)
+        nets = open_stage(Position(stage=options.network.refiners), cascade, options, fabric, steps=1)
+        samples = [_sample(options, shape, modalities, cascade) for _ in range(options.training.batch)]
+        train_step(nets, samples, fabric)
+        # from the second step on there are ADAM's two moments of every weight, G's last gradient and its average
+        own, other = (0 if net is None else _bytes(net) for net in (nets.generator, nets.discriminator))
+        lasting = (4 if options.training.average else 3) * own + 2 * other
+    return StepBytes(ledger.peak + lasting, ledger.kept + lasting)
+
+
+def _bytes(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+
+
+def _sample(options: Options, shape: tuple[int, int, int], modalities: int, cascade: Cascade) -> Sample:
+    """Return what `make_sample` does, of no values."""
+    training, stage = options.training, options.network.refiners
+
+    def volumes(channels: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(1, channels, *shape, dtype=dtype)
+
+    mri = volumes(modalities).contiguous(memory_format=torch.channels_last_3d)
+    sample = Sample(mri, volumes(1), volumes(1, torch.uint8), volumes(1), volumes(1), seed=0)
+    if training.crop and training.window:
+        return conditioned(cascade, stage, _cubes(sample, options))
+    sample = conditioned(cascade, stage, sample)
+    return _cubes(sample, options) if training.crop else sample
+
+
+def _cubes(sample: Sample, options: Options) -> Sample:
+    i, j, k = (slice(0, min(options.training.crop, edge)) for edge in sample.dvr.shape[2:])
+
+    def cut(part: Tensor) -> Tensor:
+        return torch.cat([part[:, :, i, j, k]] * options.training.crops)
+
+    return replace(
+        sample,
+        mri=cut(sample.mri).contiguous(memory_format=torch.channels_last_3d),
+        dvr=cut(sample.dvr),
+        regions=cut(sample.regions),
+        weights=cut(sample.weights),
+        condition=cut(sample.condition),
+    )
+
+
+def _reading_bytes(shape: tuple[int, int, int], modalities: int) -> int:
+    # a subject is read, scored, stacked and laid out, each a copy of M maps or M + 1, before it is cut into cubes
+    i, j, k = shape
+    return 4 * i * j * k * (4 * modalities + 3)
 
 
 def what_fits(options: Options, shape: Sequence[int], modalities: int, available: int) -> str:
-    """Say in words which smaller run would fit into ``available`` bytes."""
-    smaller = options
-    while smaller.network.maps > 2:
-        smaller = smaller.model_copy(
-            update={
-                "network": smaller.network.model_copy(update={"maps": smaller.network.maps // 2}),
-                "training": smaller.training.model_copy(update={"batch": 1}),
-            }
-        )
-        need = training_bytes(smaller, shape, modalities)
-        if need < available:
-            grid = " x ".join(str(edge) for edge in shape)
-            return f"--maps {smaller.network.maps} --batch 1 would fit on {grid} voxels (about {need / 2**30:.1f} GiB)"
+    """Say which smaller run would fit into ``available`` bytes: what a run steps down to, or else fewer maps."""
+    need = training_bytes(options, shape, modalities)
+    for smaller, least, words in _smaller_runs(options, shape):
+        # most of them need not be looked at: they would still take more than there is
+        if need * least < available and (takes := training_bytes(smaller, shape, modalities)) < available:
+            return f"{words} would fit (about {amount(takes)})"
     return "no number of maps fits on this grid: take a larger --spacing or a smaller --shape"
+
+
+def _smaller_runs(options: Options, shape: Sequence[int]) -> Iterator[tuple[Options, float, str]]:
+    """Yield smaller and smaller options, the least share of the memory that they can take, and their flags."""
+    smaller, flags, least = options, dict[str, Change](), 1.0
+    while (step := next_smaller(smaller, shape)) is not None:
+        before, smaller = smaller, changed(smaller, step)
+        flags |= step
+        # tensors shrink with the voxels seen, weights do not; checkpointing holds a quarter at the very least
+        fewer = _voxels(smaller, shape) / _voxels(before, shape)
+        least *= 0.25 if "checkpointing" in step else fewer if fewer < 1 else 0.0
+        yield smaller, least, in_words(flags)
+    while smaller.network.maps > 2:
+        fewer_maps = {"network": {"maps": smaller.network.maps // 2}, "training": {"batch": 1}}
+        least *= 0.25 / smaller.training.batch
+        smaller = options_from(fewer_maps, smaller)
+        yield smaller, least, f"{in_words(flags)} --maps {smaller.network.maps} --batch 1".strip()
+
+
+def _voxels(options: Options, shape: Sequence[int]) -> int:
+    training = options.training
+    if not training.crop:
+        return math.prod(shape)
+    return training.crops * math.prod(min(training.crop, edge) for edge in shape)
+
+
+def amount(size: int) -> str:
+    """Return bytes in words: ``340 MiB``, ``9.6 GiB``."""
+    return f"{size / 2**20:.0f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"

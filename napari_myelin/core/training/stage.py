@@ -21,6 +21,7 @@ from napari_myelin.core.training.cubes import cut
 from napari_myelin.core.training.ground import Ground, to_tensors
 from napari_myelin.core.training.pace import Average
 from napari_myelin.core.training.step import Sample, StageNets
+from napari_myelin.core.training.stepdown import Undo
 
 
 def stage_names(refiners: int) -> list[str]:
@@ -69,13 +70,14 @@ def open_stage(position: Position, cascade: Cascade, options: Options, fabric: F
     set_forgetting(generator, options.training.checkpointing)
     sketching = index == 0
     rate = options.training.sketcher_rate if sketching else options.training.refiner_rate
-    discriminator = optimiser = None
+    discriminator = optimiser = before = None
     if options.loss.adversarial:
         seed = derive_seed(options.training.seed, "discriminator", index)
         discriminator = build_discriminator(options.network, len(options.data.modalities), seed)
         discriminator = to_device(discriminator, fabric.device)
         set_forgetting(discriminator, options.training.checkpointing)
         optimiser = fabric.setup_optimizers(torch.optim.Adam(discriminator.parameters(), lr=rate))
+        before = Undo(discriminator, optimiser) if fabric.world_size == 1 else None
     loss = options.loss
     return StageNets(
         generator=generator,
@@ -91,6 +93,7 @@ def open_stage(position: Position, cascade: Cascade, options: Options, fabric: F
         steps=options.training.epochs * steps,
         done=position.epoch * steps + position.step,
         average=Average(options.training.average) if options.training.average else None,
+        before=before,
     )
 
 
@@ -136,18 +139,18 @@ def make_sample(ground: Ground, cascade: Cascade, key: str, position: Position, 
     in_cubes = training.crop > 0 and training.window > 0
     if in_cubes:
         sample = cut(sample, training, *where)
-    sample = replace(sample, condition=_condition(cascade, position.stage, sample))
+    sample = conditioned(cascade, position.stage, sample)
     return cut(sample, training, *where) if training.crop and not in_cubes else sample
 
 
-def _condition(cascade: Cascade, stage: int, sample: Sample) -> Tensor:
-    """Return what a stage sees besides the images; ``sample.condition`` holds the noise until then."""
+def conditioned(cascade: Cascade, stage: int, sample: Sample) -> Sample:
+    """Return a sample with what a stage sees besides the images; until then its ``condition`` is the noise."""
     before = sample.condition
     if stage > 0:
         # the frozen stages predict as they will for users: without dropout
         with torch.no_grad():
             before = cascade.first(stage)(sample.mri, before)[-1]
-    return cascade.condition(stage, before)
+    return replace(sample, condition=cascade.condition(stage, before))
 
 
 def stage_state(nets: StageNets) -> dict[str, Any]:

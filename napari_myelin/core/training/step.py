@@ -15,6 +15,7 @@ from napari_myelin.core.losses.adversarial import discriminator_loss, generator_
 from napari_myelin.core.losses.reconstruction import plain_l1, region_l1, variance_term, weighted_l2
 from napari_myelin.core.runtime import seeded
 from napari_myelin.core.training.pace import Average, cosine
+from napari_myelin.core.training.stepdown import Undo
 
 Losses = dict[str, Tensor]
 LIKELIHOOD = 0.1  # weight of the variance beside the squared errors
@@ -54,6 +55,21 @@ class StageNets:
     steps: int = 0  # of the whole stage
     done: int = 0  # of them
     average: Average | None = None
+    before: Undo | None = None  # D as it was before the step under way
+    updating: bool = False  # G is being changed: the step can no longer be undone
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether a step that broke off can be undone; several ranks could not agree on it."""
+        return not self.updating and (self.discriminator is None or self.before is not None)
+
+    def undo(self) -> None:
+        """Undo what a step that broke off has done, and let go of its gradients."""
+        if self.before is not None:
+            self.before.back()
+        for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
+            if optimiser is not None:
+                optimiser.zero_grad()
 
 
 def train_step(nets: StageNets, samples: Sequence[Sample], fabric: Fabric) -> Losses:
@@ -71,6 +87,8 @@ def train_step(nets: StageNets, samples: Sequence[Sample], fabric: Fabric) -> Lo
 
     # D: tell the true map from the generated one, given the MR images
     if nets.discriminator is not None:
+        if nets.before is not None:
+            nets.before.keep()
         nets.discriminator_optimiser.zero_grad()
         for sample, fake, term in zip(samples, generated, terms, strict=True):
             with fabric.autocast():
@@ -99,10 +117,14 @@ def train_step(nets: StageNets, samples: Sequence[Sample], fabric: Fabric) -> Lo
     share_gradients(nets.generator, fabric)
     if nets.clip:
         fabric.clip_gradients(nets.generator, nets.generator_optimiser, max_norm=nets.clip, error_if_nonfinite=False)
+    nets.updating = True
     nets.generator_optimiser.step()
     if nets.average is not None:
         nets.average.follow(nets.generator, nets.done)
+    if nets.before is not None:
+        nets.before.settle()
     nets.done += 1
+    nets.updating = False
     return _averaged(terms, fabric)
 
 

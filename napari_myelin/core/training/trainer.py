@@ -5,25 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
-
-from napari_myelin.core.data.cohort import Cohort
-from napari_myelin.core.errors import MyelinError
-from napari_myelin.core.events import Epoch, Event, Finished, Preview, Saved, Started, Step, Stopped, StopRequest
-from napari_myelin.core.inference.model import Model, save_model
+from napari_myelin.core.events import Epoch, Event, Finished, Preview, Saved, Step, SteppedDown, Stopped
 from napari_myelin.core.networks.build import build_cascade
-from napari_myelin.core.options import Options
-from napari_myelin.core.runtime import any_rank, derive_seed, is_first_rank, launch, to_device
+from napari_myelin.core.networks.parts import set_forgetting
+from napari_myelin.core.runtime import any_rank, derive_seed, launch, out_of_memory, release_memory, to_device
 from napari_myelin.core.training.failure import finite, refuse_broken_weights
-from napari_myelin.core.training.folder import LAST, MODEL, PREVIEW, STATE, is_finished, open_run
-from napari_myelin.core.training.ground import Ground, open_ground, prepare
+from napari_myelin.core.training.folder import LAST, MODEL, PREVIEW, is_finished
+from napari_myelin.core.training.ground import open_ground, prepare
+from napari_myelin.core.training.keeper import Keeper
 from napari_myelin.core.training.pace import averaged
-from napari_myelin.core.training.product import make_model
-from napari_myelin.core.training.record import Record
 from napari_myelin.core.training.stage import (
     Best,
     Position,
@@ -32,32 +24,19 @@ from napari_myelin.core.training.stage import (
     load_stage_state,
     make_sample,
     open_stage,
-    stage_names,
-    stage_state,
 )
-from napari_myelin.core.training.state import save_state
 from napari_myelin.core.training.step import StageNets, train_step
+from napari_myelin.core.training.stepdown import Change, in_words, next_smaller, next_window
 from napari_myelin.core.training.validate import validate
 
 
-class Trainer:
-    """The state of one run while it trains; `fit` is its face."""
-
-    record: Record
-    fabric: Fabric
-    ground: Ground
-
-    def __init__(self, cohort: Cohort, options: Options, run: Path, stop: StopRequest) -> None:
-        self.cohort, self.options, self.run, self.stop = cohort, options, run, stop
-        self.grid_shape: tuple[int, int, int] | None = None
-        self.position = Position()
-        self.best: Best | None = None
-        self.names = stage_names(options.network.refiners)
+class Trainer(Keeper):
+    """One run while it trains; `fit` is its face."""
 
     def events(self, resume: bool) -> Iterator[Event]:
         """Prepare, train every stage, finish."""
         began = time.monotonic()
-        state = self._open_run(resume)
+        state = self.open_run(resume)
         if state is not None and state["position"]["stage"] == len(self.names) and is_finished(self.run):
             yield Finished(str(self.run / MODEL), state["position"]["seconds"])
             return
@@ -65,6 +44,8 @@ class Trainer:
         check_batch(self.options.training.batch, self.fabric.world_size)
         self.ground = open_ground(self.cohort, self.options, self.run)
         self.grid_shape = self.ground.grid.shape
+        if self.stepped:
+            self.ground.notes.append(f"memory ran out before: trains with {in_words(self.stepped)}")
         if (yield from self._prepare(state)):
             return
         self.keys = [subject.key for subject in self.ground.training]
@@ -74,9 +55,9 @@ class Trainer:
         self.cascade = build_cascade(self.options.network, modalities, seed)
         self.cascade = to_device(self.cascade, self.fabric.device)
         if state is not None:
-            self._restore(state)
-        yield self._started(resumed=state is not None)
-        self._began = began - self.position.seconds
+            self.restore(state)
+        yield self.started(resumed=state is not None)
+        self.began = began - self.position.seconds
         while self.position.stage < len(self.names):
             nets = open_stage(self.position, self.cascade, self.options, self.fabric, self.steps)
             if state is not None and "generator_optimiser" in state:
@@ -87,12 +68,6 @@ class Trainer:
                 return
         yield from self._finish()
 
-    def _open_run(self, resume: bool) -> dict[str, Any] | None:
-        state = open_run(self.run, self.options, resume)
-        self.record = Record(self.run, is_first_rank())
-        self.record.cut(state["events_bytes"] if state is not None else 0)
-        return state
-
     def _prepare(self, state: dict[str, Any] | None) -> Generator[Event, None, bool]:
         """Read the cohort; the generator's value is whether it was asked to stop meanwhile."""
         at = Position() if state is None else Position(**state["position"])
@@ -102,31 +77,6 @@ class Trainer:
                 yield Stopped(self.names[min(at.stage, len(self.names) - 1)], at.epoch + 1, at.step)
                 return True
         return False
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        keys = [subject.key for subject in (*self.ground.training, *self.ground.validation)]
-        if state["subjects"] != keys:
-            raise MyelinError(
-                f"the cohort {self.cohort.root} is not the one this run trained on "
-                f"({len(keys)} usable subjects, the run had {len(state['subjects'])}): resume with the same cohort"
-            )
-        self.cascade.load_state_dict(state["cascade"])
-        self.position = Position(**state["position"])
-        if state["best"] is not None:
-            self.best = Best(**state["best"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
-
-    def _started(self, resumed: bool) -> Started:
-        return Started(
-            stages=self.names,
-            epochs=self.options.training.epochs,
-            steps=self.steps,
-            training=self.keys,
-            validation=[subject.key for subject in self.ground.validation],
-            device=str(self.fabric.device),
-            resumed=resumed,
-            notes=self.ground.notes,
-        )
 
     def _train_stage(self, nets: StageNets) -> Generator[Event, None, bool]:
         """Train the epochs of one stage; the generator's value is whether it was asked to stop."""
@@ -139,7 +89,7 @@ class Trainer:
             self.position.epoch += 1
             self.position.step, self.position.sums = 0, {}
             if self.position.epoch < epochs:
-                yield self._save(nets)
+                yield self.save(nets)
         yield from self._end_stage(nets)
         return False
 
@@ -151,15 +101,13 @@ class Trainer:
         while position.step < len(batches):
             if any_rank(bool(self.stop), self.fabric):
                 refuse_broken_weights(nets, self.names[position.stage], position)
-                yield self._save(nets)
+                yield self.save(nets)
                 with averaged(nets.generator, nets.average):
-                    self._write_model(LAST)
+                    self.write_model(LAST)
                 yield Stopped(self.names[position.stage], position.epoch + 1, position.step)
                 return True
             before = time.monotonic()
-            mine = batches[position.step][rank::world]
-            samples = [make_sample(self.ground, self.cascade, key, position, self.options) for key in mine]
-            losses = finite(train_step(nets, samples, self.fabric), self.names[position.stage], position)
+            losses = yield from self._step(nets, batches[position.step][rank::world])
             position.step += 1
             position.steps_done += 1
             for name, value in losses.items():
@@ -169,25 +117,64 @@ class Trainer:
         refuse_broken_weights(nets, self.names[position.stage], position)
         return False
 
+    def _step(self, nets: StageNets, keys: list[str]) -> Generator[Event, None, dict[str, float]]:
+        """Do one step, in a smaller way each time memory runs out; the generator's value is its loss terms."""
+        while True:
+            try:
+                return self._try_step(nets, keys)
+            except (RuntimeError, MemoryError) as error:
+                alone = self.fabric.world_size == 1 and nets.can_undo
+                smaller = next_smaller(self.options, self.ground.grid.shape) if alone else None
+                if smaller is None or not out_of_memory(error):
+                    raise
+            # only now, outside, nothing holds what the step had made
+            nets.undo()
+            yield self._step_down(nets, smaller, self.position.step + 1)
+            yield self.save(nets)
+
+    def _try_step(self, nets: StageNets, keys: list[str]) -> dict[str, float]:
+        position = self.position
+        samples = [make_sample(self.ground, self.cascade, key, position, self.options) for key in keys]
+        return finite(train_step(nets, samples, self.fabric), self.names[position.stage], position)
+
+    def _step_down(self, nets: StageNets, smaller: dict[str, Change], step: int) -> SteppedDown:
+        """Let smaller options hold from the next step on; return the event that says so."""
+        release_memory()
+        self.step_down(smaller)
+        for network in (nets.generator, nets.discriminator):
+            if network is not None:
+                set_forgetting(network, self.options.training.checkpointing)
+        event = SteppedDown(self.names[self.position.stage], self.position.epoch + 1, step, smaller)
+        self.ground.notes.append(event.sentence)  # whoever uses the model reads it on its card
+        return event
+
+    def _validate(self, nets: StageNets) -> Generator[Event, None, dict[str, float]]:
+        while True:
+            try:
+                return validate(self.model(), self.ground.validation, self.fabric, nets, self.run / PREVIEW)
+            except (RuntimeError, MemoryError) as error:
+                smaller = next_window(self.options, self.ground.grid.shape) if self.fabric.world_size == 1 else None
+                if smaller is None or not out_of_memory(error):
+                    raise
+            yield self._step_down(nets, smaller, 0)  # saved at the end of the epoch
+
     def _end_epoch(self, nets: StageNets) -> Iterator[Event]:
         position, training = self.position, self.options.training
         epoch, stage = position.epoch + 1, self.names[position.stage]
         validation: dict[str, float] = {}
         if self.ground.validation and (epoch % training.validate_every == 0 or epoch == training.epochs):
-            model = self._model()
-            held = self.ground.validation
-            validation = validate(model, held, self.fabric, nets, self.run / PREVIEW)
-            yield Preview(stage, epoch, held[0].key, PREVIEW)
+            validation = yield from self._validate(nets)
+            yield Preview(stage, epoch, self.ground.validation[0].key, PREVIEW)
             # NaN is never the best
             if validation["loss"] < (math.inf if self.best is None else self.best.loss):
                 weights = {name: value.detach().clone() for name, value in nets.generator.state_dict().items()}
                 self.best = Best(validation["loss"], validation["mse"], epoch, weights)
                 if training.select == "best":
-                    self._write_model(MODEL)
+                    self.write_model(MODEL)
                     yield Saved("model", MODEL)
         losses = {name: total / position.step for name, total in position.sums.items()}
         balance = losses.pop("balance", None)
-        seconds = self._elapsed()
+        seconds = self.elapsed()
         done = position.stage * training.epochs + epoch
         left = seconds / done * (len(self.names) * training.epochs - done)
         yield Epoch(stage, epoch, training.epochs, losses, balance, validation, seconds, left)
@@ -195,54 +182,19 @@ class Trainer:
     def _end_stage(self, nets: StageNets) -> Iterator[Event]:
         if nets.average is not None:
             nets.generator.load_state_dict(nets.average.weights)
-        self._write_model(LAST)
+        self.write_model(LAST)
         if self.options.training.select == "best" and self.best is not None:
             nets.generator.load_state_dict(self.best.weights)
-        self._write_model(MODEL)
+        self.write_model(MODEL)
         yield Saved("model", MODEL)
         mse = self.best.mse if self.best is not None else None
         self.best = None
         self.position = Position(self.position.stage + 1, steps_done=self.position.steps_done, mse=mse)
-        yield self._save(None)
+        yield self.save(None)
 
     def _finish(self) -> Iterator[Event]:
-        self._write_model(MODEL, finished=True)
+        self.write_model(MODEL, finished=True)
         yield Saved("model", MODEL)
-        yield Finished(str(self.run / MODEL), self._elapsed())
+        yield Finished(str(self.run / MODEL), self.elapsed())
         if self.fabric.is_global_zero:
             self.ground.cache.clear()
-
-    def _elapsed(self) -> float:
-        return time.monotonic() - self._began
-
-    def _save(self, nets: StageNets | None) -> Event:
-        self.position.seconds = self._elapsed()
-        if self.fabric.is_global_zero:
-            keys = [subject.key for subject in (*self.ground.training, *self.ground.validation)]
-            state = {
-                "cascade": self.cascade.state_dict(),
-                "position": asdict(self.position),
-                "best": None if self.best is None else asdict(self.best),
-                "subjects": keys,
-                "precision": self.fabric.strategy.precision.state_dict(),
-                "events_bytes": self.record.size(),
-                **(stage_state(nets) if nets is not None else {}),
-            }
-            save_state(self.run / STATE, self.position.steps_done, state)
-        return Saved("state", STATE)
-
-    def _model(self, finished: bool = False) -> Model:
-        return make_model(
-            self.cascade,
-            self.ground,
-            self.options,
-            self.position,
-            best=self.best,
-            seconds=self._elapsed(),
-            device=str(self.fabric.device),
-            finished=finished,
-        )
-
-    def _write_model(self, name: str, finished: bool = False) -> None:
-        if self.fabric.is_global_zero:
-            save_model(self._model(finished), self.run / name)

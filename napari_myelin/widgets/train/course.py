@@ -14,6 +14,7 @@ from napari_myelin.core.events import (
     Progress,
     Started,
     Step,
+    SteppedDown,
     Stopped,
     duration,
 )
@@ -68,6 +69,8 @@ class Course:
         `Stopped`, `Finished` or `Failed` where it ended so; None while it goes on.
     curves
         By name of the term.
+    steps_down
+        What the run does in a smaller way since memory ran out, in sentences.
     """
 
     def __init__(self) -> None:
@@ -79,6 +82,7 @@ class Course:
         self.preview: Preview | None = None
         self.end: Event | None = None
         self.curves: dict[str, Curve] = {}
+        self.steps_down: list[str] = []
         self._left: float | None = None
         self._pace: list[float] = []  # seconds of the last steps
 
@@ -86,7 +90,7 @@ class Course:
         """Add one event."""
         self.end = None
         if isinstance(event, Started):
-            self.started, self.doing = event, None
+            self.started, self.doing, self.steps_down = event, None, []
             self._left, self._pace = None, []
         elif isinstance(event, Progress):
             self.doing = event
@@ -96,6 +100,8 @@ class Course:
             self._epoch(event)
         elif isinstance(event, Preview):
             self.preview = event
+        elif isinstance(event, SteppedDown):
+            self.steps_down.append(event.sentence)
         elif isinstance(event, Stopped | Finished | Failed):
             self.end, self.doing = event, None
 

@@ -106,7 +106,7 @@ class RunView(QWidget):
         self.preview.setText(f"Preview layers{subject} (held out)" if subject else "Preview layers")
         self.use.setVisible(run.model is not None)
         self.use.setText("Use in Predict")
-        notes = list(run.course.started.notes) if run.course.started else []
+        notes = [*(run.course.started.notes if run.course.started else []), *run.course.steps_down]
         if run.model is not None:
             notes = [f"Model: {in_home(run.model)}", *notes]
         if run.previews.problem:

@@ -20,6 +20,7 @@ from napari_myelin.core.events import (
     Failed,
     Finished,
     Step,
+    SteppedDown,
     StopRequest,
     read_events,
 )
@@ -154,10 +155,11 @@ def test_a_validation_that_is_not_a_number_is_never_the_best(
     assert read_card(run / "model.safetensors").training.validation_mse == 0.5
 
 
-def test_out_of_memory_becomes_a_size_that_fits_and_leaves_nothing_allocated(
+def test_out_of_memory_at_the_smallest_step_becomes_a_size_that_fits_and_leaves_nothing_allocated(
     small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run_out(losses: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def run_out(nets: StageNets, samples: Any, *_: Any) -> Any:
+        nets.generator(torch.cat([samples[0].mri, samples[0].condition], 1))
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
     def tensors() -> int:
@@ -169,7 +171,7 @@ def test_out_of_memory_becomes_a_size_that_fits_and_leaves_nothing_allocated(
         )
 
     before = tensors()
-    monkeypatch.setattr(trainer, "train_step", breaking(2, run_out))
+    monkeypatch.setattr(trainer, "train_step", run_out)
     held = []  # when what is free is asked for, the failed run must have given everything back
 
     def free(device: torch.device) -> int:
@@ -177,11 +179,18 @@ def test_out_of_memory_becomes_a_size_that_fits_and_leaves_nothing_allocated(
         return 60 * 2**20
 
     monkeypatch.setattr("napari_myelin.core.training.failure.free_memory", free)
-    options = options_from({"network": {"maps": 16, "discriminator_maps": 16}}, tiny_options())
-    failed = only(fit(small, options, tmp_path / "run"))
+    options = options_from({"network": {"maps": 32, "discriminator_maps": 32}}, tiny_options())
+    events = list(fit(small, options, tmp_path / "run"))
+    assert [each.changes for each in events if isinstance(each, SteppedDown)] == [
+        {"crop": 32, "window": 32},
+        {"crop": 16, "window": 16},
+        {"checkpointing": True},
+    ]
+    failed = events[-1]
+    assert isinstance(failed, Failed)
     assert failed.cause == "out of memory"
-    assert "0.1 GiB are free: --maps" in failed.advice
-    assert "would fit on 32 x 48 x 32 voxels" in failed.advice
+    assert "60 MiB are free: --maps" in failed.advice
+    assert "--batch 1 would fit" in failed.advice
     assert held[0] < 1e5
     monkeypatch.undo()
     assert tensors() - before < 1e5

@@ -15,7 +15,7 @@ from napari_myelin.core.options_file import options_from
 from napari_myelin.core.runtime import resolve_device
 from napari_myelin.core.training import forecast as module
 from napari_myelin.core.training.forecast import forecast
-from napari_myelin.core.training.memory import training_bytes
+from napari_myelin.core.training.memory import parameters_of, training_bytes
 
 
 def test_a_forecast_names_the_subjects_and_the_grid_that_the_run_had(phantom_cohort: Cohort, trained_run: Path) -> None:
@@ -27,6 +27,8 @@ def test_a_forecast_names_the_subjects_and_the_grid_that_the_run_had(phantom_coh
     assert seen.controls == load_model(trained_run / "model.safetensors").card.training.controls
     assert list(seen.grid.shape) == load_model(trained_run / "model.safetensors").card.grid["shape"]
     assert seen.need == training_bytes(tiny_options(), seen.grid.shape, 4)
+    assert (seen.generator, seen.discriminator) == parameters_of(tiny_options(), 4)
+    assert seen.steps == started.steps
     assert seen.device == str(resolve_device("cpu"))
     assert seen.advice == ""
 
@@ -41,8 +43,8 @@ def test_who_is_left_out_is_named(phantom_cohort: Cohort) -> None:
 
 
 def test_what_does_not_fit_comes_with_what_would(phantom_cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = options_from({"network": {"maps": 64}, "data": {"shape": [32, 48, 32], "spacing": 4.0}}, tiny_options())
-    monkeypatch.setattr(module, "free_memory", lambda device: 40 * 2**20)
+    options = options_from({"network": {"maps": 16}, "data": {"shape": [32, 48, 32], "spacing": 4.0}}, tiny_options())
+    monkeypatch.setattr(module, "free_memory", lambda device: 60 * 2**20)
     seen = forecast(phantom_cohort, options)
-    assert seen.need > seen.free == 40 * 2**20
-    assert "would fit on 32 x 48 x 32 voxels" in seen.advice
+    assert seen.need > seen.free == 60 * 2**20
+    assert seen.advice.startswith("--crop 16 --window 16 --checkpointing --maps 8 --batch 1 would fit (about")

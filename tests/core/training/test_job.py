@@ -74,11 +74,12 @@ def test_the_slurm_script_asks_for_the_devices_and_resumes_a_run_that_is_there(
     (tmp_path / "bin").mkdir()
     srun = tmp_path / "bin" / "srun"
     srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    words = ["--kill-on-bad-exit=1", *shlex.split(job.command)]
     srun.chmod(0o755)
-    assert shell(job.slurm, path=srun.parent).stdout.splitlines() == shlex.split(job.command)
+    assert shell(job.slurm, path=srun.parent).stdout.splitlines() == words
     (tmp_path / AWKWARD / "run").mkdir()
     (tmp_path / AWKWARD / "run" / "options.toml").touch()
-    assert shell(job.slurm, path=srun.parent).stdout.splitlines() == [*shlex.split(job.command), "--resume"]
+    assert shell(job.slurm, path=srun.parent).stdout.splitlines() == [*words, "--resume"]
 
 
 def test_a_job_for_the_cpu_asks_for_no_gpu(tmp_path: Path, phantom_cohort: Cohort) -> None:
