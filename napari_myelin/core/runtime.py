@@ -6,15 +6,17 @@ import gc
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
-from lightning_fabric import Fabric
 
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.options import RuntimeOptions
+
+if TYPE_CHECKING:  # it takes longer to import than torch, and who predicts on one device does without
+    from lightning_fabric import Fabric
 
 NetworkType = TypeVar("NetworkType", bound=torch.nn.Module)
 
@@ -74,11 +76,9 @@ def launch(options: RuntimeOptions) -> Fabric:
     MyelinError
         If the device is not there, there are too few, or it cannot do the precision.
     """
-    device = resolve_device(options.device)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    if device.type == "cpu" and options.precision == "16-mixed":
-        raise UsageError('precision "16-mixed" needs a GPU: use "bf16-mixed" or "32-true" on the CPU')
+    from lightning_fabric import Fabric
+
+    device = _device_for(options)
     local, nodes = _processes(options)
     if device.type == "cuda" and local > (there := torch.cuda.device_count()):
         raise MyelinError(f"{local} CUDA devices are asked for and {there} are here: lower --devices")
@@ -93,6 +93,52 @@ def launch(options: RuntimeOptions) -> Fabric:
     if several and not torch.distributed.is_initialized():
         fabric.launch()
     return fabric
+
+
+@dataclass(frozen=True)
+class Alone:
+    """One process on one device, and what `Fabric` has to say of it."""
+
+    device: torch.device
+    precision: str
+    global_rank: int = 0
+    world_size: int = 1
+    is_global_zero: bool = True
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context of the precision."""
+        if self.precision == "32-true":
+            return nullcontext()
+        half = torch.bfloat16 if self.precision == "bf16-mixed" else torch.float16
+        return torch.autocast(self.device.type, dtype=half)
+
+    def barrier(self) -> None:
+        """Nobody is waited for."""
+
+
+Processes: TypeAlias = "Fabric | Alone"
+
+
+def launch_prediction(options: RuntimeOptions) -> Processes:
+    """Return as `launch` does, for work without gradients: a single process is `Alone`.
+
+    Raises
+    ------
+    MyelinError
+        As `launch`.
+    """
+    if _processes(options) == (1, 1):
+        return Alone(_device_for(options), options.precision)
+    return launch(options)
+
+
+def _device_for(options: RuntimeOptions) -> torch.device:
+    device = resolve_device(options.device)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if device.type == "cpu" and options.precision == "16-mixed":
+        raise UsageError('precision "16-mixed" needs a GPU: use "bf16-mixed" or "32-true" on the CPU')
+    return device
 
 
 def _processes(options: RuntimeOptions) -> tuple[int, int]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.options import RuntimeOptions
 from napari_myelin.core.runtime import (
+    Alone,
     _processes,
     derive_seed,
     devices,
     fill_noise,
     free_memory,
     launch,
+    launch_prediction,
     out_of_memory,
     resolve_device,
     seeded,
@@ -83,6 +88,27 @@ def test_what_torchrun_started_is_what_counts(monkeypatch: pytest.MonkeyPatch) -
     assert _processes(RuntimeOptions(devices=4, num_nodes=2)) == (4, 2)
     with pytest.raises(UsageError, match="torchrun started 8 processes, the options ask for 3"):
         _processes(RuntimeOptions(devices=3))
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
+def test_a_prediction_on_one_device_is_alone_and_computes_in_its_precision(precision: str, kind: torch.dtype) -> None:
+    options = RuntimeOptions.model_validate({"device": "cpu", "precision": precision})
+    alone, fabric = launch_prediction(options), launch(options)
+    assert isinstance(alone, Alone)
+    for each in (alone, fabric):
+        with each.autocast():
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == kind
+        each.barrier()
+        assert (each.device, each.global_rank, each.world_size, each.is_global_zero) == (fabric.device, 0, 1, True)
+    with pytest.raises(UsageError, match=r"16-mixed.*needs a GPU"):
+        launch_prediction(RuntimeOptions(device="cpu", precision="16-mixed"))
+
+
+def test_who_predicts_does_not_wait_for_libraries_of_training_and_statistics() -> None:
+    heavy = {"lightning_fabric", "torch._dynamo", "scipy.stats", "sklearn", "skimage", "matplotlib"}
+    code = f"import sys, napari_myelin.core.inference.cohort; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,16 @@ class Subject:
         """Return the subject with more or other files."""
         return replace(self, files={**self.files, **files})
 
+    def held(self, roles: Iterable[str]) -> Subject:
+        """Return the subject with these maps and masks in memory, read once; those that are not there stay away.
+
+        Raises
+        ------
+        MyelinError
+            If one of them cannot be read.
+        """
+        return self.with_files(**{role: self.raw(role) for role in roles if role in self.files})
+
     def raw(self, role: str) -> Volume:
         """Return a map or mask as it is, whatever its grid and values.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import Subject
@@ -14,6 +14,7 @@ from napari_myelin.core.data.usable import refuse_unusable
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.demyelination import Threshold
 from napari_myelin.core.events import Event, Noted, Progress, Saved, Skipped, Stopped, StopRequest
+from napari_myelin.core.inference.ahead import read_ahead
 from napari_myelin.core.inference.attention import randomisation_check, saliency
 from napari_myelin.core.inference.model import Model
 from napari_myelin.core.inference.outputs import (
@@ -27,7 +28,7 @@ from napari_myelin.core.inference.predict import check_usable, predict
 from napari_myelin.core.inference.suitability import likeness
 from napari_myelin.core.options import RuntimeOptions
 from napari_myelin.core.prediction_options import PredictionOptions
-from napari_myelin.core.runtime import is_first_rank, launch, out_of_memory
+from napari_myelin.core.runtime import Processes, is_first_rank, launch_prediction, out_of_memory
 
 OUT_OF_MEMORY = "out of memory: predict in windows (--window 64), use --device cpu, or close other programs"
 
@@ -68,7 +69,7 @@ def predict_cohort(
         If the folder cannot be written to, or holds something else.
     """
     options = options or PredictionOptions()
-    fabric = launch(runtime or RuntimeOptions())
+    fabric = launch_prediction(runtime or RuntimeOptions())
     threshold = models[0].threshold if options.threshold_value is None else Threshold.fixed(options.threshold_value)
     outputs = Predictions(out, tuple(model.card for model in models), threshold, options)
     if fabric.is_global_zero:
@@ -76,13 +77,13 @@ def predict_cohort(
     fabric.barrier()
     mine = cohort.subjects[fabric.global_rank :: fabric.world_size]
     skipped = []
-    for number, subject in enumerate(mine):
+    for number, (subject, read) in enumerate(read_ahead(mine, partial(_read, models))):
         if stop:
             yield from _on_first_rank([Stopped("prediction", 0, number)])
             break
         try:
             with fabric.autocast():
-                events = _predict_one(models, subject, outputs, fabric.device)
+                events = _predict_one(models, subject, read.result(), outputs, fabric.device)
         except MyelinError as error:
             skipped.append(Skipped(subject.key, str(error)))
             events = [skipped[-1]] if fabric.is_global_zero else []
@@ -101,7 +102,7 @@ def _on_first_rank(events: Sequence[Event]) -> Iterator[Event]:
         yield from events
 
 
-def _of_other_ranks(skipped: list[Skipped], fabric: Fabric) -> list[Event]:
+def _of_other_ranks(skipped: list[Skipped], fabric: Processes) -> list[Event]:
     if fabric.world_size == 1:
         return []
     everything: list[list[Skipped]] = [[] for _ in range(fabric.world_size)]
@@ -109,18 +110,28 @@ def _of_other_ranks(skipped: list[Skipped], fabric: Fabric) -> list[Event]:
     return [event for rank, events in enumerate(everything) if rank != 0 for event in events]
 
 
-def _predict_one(models: Sequence[Model], subject: Subject, out: Predictions, device: torch.device) -> list[Event]:
-    options = out.options
+def _read(models: Sequence[Model], subject: Subject) -> Subject:
+    """Return a subject with what the models and the notes look at in memory: each file is unpacked once."""
     for model in models:
         check_usable(model, subject)
-        refuse_unusable(subject, model.card.modalities, target=False, resample=options.resample)
+    needed = [name for model in models for name in model.card.modalities]
+    return subject.held(dict.fromkeys((*needed, "dvr", "brain", "lesion")))
+
+
+def _predict_one(
+    models: Sequence[Model], subject: Subject, held: Subject, out: Predictions, device: torch.device
+) -> list[Event]:
+    """Predict a subject from its maps in memory, ``held``, and write what comes out beside the names of its files."""
+    options = out.options
+    for model in models:
+        refuse_unusable(held, model.card.modalities, target=False, resample=options.resample)
     if out.threshold is not None and subject.has("lesion"):
         out.threshold.refuse_without_transform(subject)
-    notes = _notes(models, subject, options.resample)
+    notes = _notes(models, held, options.resample)
     resample, seed = options.resample, options.seed
     prediction = predict(
         models,
-        subject,
+        held,
         draws=options.uncertainty,
         seed=seed,
         device=device,
@@ -131,10 +142,10 @@ def _predict_one(models: Sequence[Model], subject: Subject, out: Predictions, de
     # what several models attend to is not averaged: the first one is asked
     if options.saliency:
         target = None if options.saliency_target == "auto" else options.saliency_target
-        write_saliency(out, subject, saliency(models[0], subject, target, seed=seed, device=device, resample=resample))
+        write_saliency(out, subject, saliency(models[0], held, target, seed=seed, device=device, resample=resample))
     if not options.saliency_check:
         return notes
-    rows = list(randomisation_check(models[0], subject, seed=seed, device=device, resample=resample))
+    rows = list(randomisation_check(models[0], held, seed=seed, device=device, resample=resample))
     path = write_randomisation(out, subject, rows)
     left = rows[-1].similarity
     what = f"saliency check of {subject.key} (similarity {left:.2f} once every layer is random)"

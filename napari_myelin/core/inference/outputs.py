@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,10 @@ def write_prediction(out: Predictions, subject: Subject, prediction: Prediction)
     maps = {"dvr-predicted": prediction.dvr, "dvr-sketch": prediction.sketch}
     if prediction.uncertainty is not None:
         maps["dvr-uncertainty"] = prediction.uncertainty
-    for what, volume in maps.items():
-        unit = "arbitrary" if any(card.target_note for card in out.cards) else "1"
-        _write(out, subject, what, volume, {"Units": unit, "BrainCovered": round(prediction.covered, 4)})
+    unit = "arbitrary" if any(card.target_note for card in out.cards) else "1"
+    extra: dict[str, Any] = {"Units": unit, "BrainCovered": round(prediction.covered, 4)}
+    with ThreadPoolExecutor(len(maps)) as writers:  # packing a map takes as long as predicting it on a GPU
+        list(writers.map(lambda what: _write(out, subject, what, maps[what], extra), maps))
     if not subject.has("lesion"):
         return []
     lesion = subject.volume("lesion", out.options.resample).array

@@ -55,7 +55,9 @@ class Cascade(nn.Module):
         The first channel of (B, C, I, J, K) is the map; a second one, of a generator that has it, is the logarithm of
         its variance.
         """
-        out: Tensor = self.stages[index](torch.cat([mri, condition], dim=1))
+        # joined with a volume of one channel, torch leaves channels-last memory
+        seen = torch.cat([mri, condition], dim=1).contiguous(memory_format=torch.channels_last_3d)
+        out: Tensor = self.stages[index](seen)
         return out
 
     def forward(self, mri: Tensor, noise: Tensor) -> list[Tensor]:

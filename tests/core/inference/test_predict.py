@@ -102,7 +102,7 @@ def test_uncertainty_with_dropout_draws_dropout_and_leaves_the_network_as_it_was
     torch.testing.assert_close(torch.random.get_rng_state(), outer)
     assert not any(layer.training for layer in model.network.modules())
     with dropping(model.network):
-        assert [type(layer) for layer in model.network.modules() if layer.training] == [nn.Dropout]
+        assert [isinstance(layer, nn.Dropout) for layer in model.network.modules() if layer.training] == [True]
 
 
 def test_several_models_give_their_mean_and_their_sd(trained_run: Path, memory_subject: Subject) -> None:
