@@ -104,10 +104,11 @@ def test_saliency_is_against_the_squared_errors_of_the_brain(accurate: Model, sm
     assert all((volume.array >= 0).all() and volume.array.any() for volume in explained.maps.values())
 
 
-def test_memory_is_that_of_the_cubes_whatever_the_grid() -> None:
-    options = tiny_accurate()
-    small, large = (training_bytes(options, shape, 4) for shape in ((32, 32, 32), (128, 160, 128)))
-    assert small == large
+def test_memory_is_that_of_the_cubes_and_a_subjects_own_arrays_whatever_the_grid() -> None:
+    options, grids = tiny_accurate(), ((32, 32, 32), (128, 160, 128))
+    small, large = (training_bytes(options, shape, 4) for shape in grids)
+    voxels = np.prod(grids[1]) - np.prod(grids[0])
+    assert 0 < (large - small) / voxels < 80  # bytes: its maps and what is made of them, not a network's activations
     more = training_bytes(tiny_accurate(crops=4), (32, 32, 32), 4)
     assert 1.5 < more / small < 2.1
 
