@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-BLOCK = 2**18  # numbers that are gone through at once: they stay in the cache from one operation to the next
+BLOCK = 2**20  # numbers that are gone through at once: they stay in the cache from one operation to the next
 VOXELS = (1, 2, 3)  # the axes I, J, K of a sample
 
 
@@ -42,12 +43,35 @@ class InstanceNorm(nn.GroupNorm):
             return functional.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
         return super().forward(x)
 
-    def in_place(self, x: Tensor) -> None:
-        """Normalise a volume where it lies, on a CPU, where no gradient is wanted."""
-        for sample in x:
-            scale, shift, *_ = _constants(sample, self.weight, self.bias, self.eps)
-            for block in _blocks(sample):
-                block.mul_(scale).add_(shift)
+    def constants(self, parts: Iterable[Sums]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the scale and shift that normalise a sample, given the sums of its parts (maps, 1, 1, 1).
+
+        The mean and 1 / SD that they come from follow.
+        """
+        return _constants(parts, self.weight, self.bias, self.eps)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Voxels of a part of a sample, and each map's mean and sum of squares around it, (maps,); they add up."""
+
+    count: int
+    mean: Tensor
+    squares: Tensor
+
+    @classmethod
+    def of(cls, part: Tensor) -> Sums:
+        """Return the sums of a part (maps, I, J, K)."""
+        part = part.to(torch.promote_types(part.dtype, torch.float32))
+        mean = part.mean(VOXELS)
+        return cls(part[0].numel(), mean, (part - _shaped(mean)).square_().sum(VOXELS))
+
+    def __add__(self, other: Sums) -> Sums:
+        # Chan, Golub & LeVeque 1979; in float64, whatever the number of parts
+        count, delta = self.count + other.count, other.mean.double() - self.mean
+        mean = self.mean + delta * (other.count / count)
+        squares = self.squares.double() + other.squares + delta.square() * (self.count * other.count / count)
+        return Sums(count, mean, squares)
 
 
 def _blocks(sample: Tensor) -> Iterator[Tensor]:
@@ -55,20 +79,13 @@ def _blocks(sample: Tensor) -> Iterator[Tensor]:
     yield from sample.split(max(1, BLOCK // sample[:, 0].numel()), dim=1)
 
 
-def _constants(sample: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return scale and shift of the norm, and the mean and 1 / SD they come from: float32 or float64."""
-    kind = torch.promote_types(sample.dtype, torch.float32)
-    count, mean, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-    for block in _blocks(sample):
-        part = block.to(kind)
-        here = part.mean(VOXELS)
-        spread = (part - _shaped(here)).square_().sum(VOXELS)
-        # means and squares of parts add up (Chan, Golub & LeVeque 1979)
-        number, total, delta = part[0].numel(), count + part[0].numel(), here - mean
-        mean = mean + delta * (number / total)
-        squares = squares + spread + delta.square() * (count * number / total)
-        count = total
-    inverse = torch.rsqrt(squares / count + eps)
+def _constants(
+    parts: Iterable[Sums], weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    first, *others = parts
+    whole, kind = sum(others, first), first.mean.dtype
+    mean = whole.mean.double()
+    inverse = torch.rsqrt(whole.squares.double() / whole.count + eps)
     scale = weight * inverse
     scale, shift, mean, inverse = (_shaped(each.to(kind)) for each in (scale, bias - mean * scale, mean, inverse))
     return scale, shift, mean, inverse
@@ -85,7 +102,7 @@ class _Normalise(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         out, constants = torch.empty_like(x), []
         for sample, to in zip(x, out, strict=True):
-            scale, shift, mean, inverse = _constants(sample, weight, bias, eps)
+            scale, shift, mean, inverse = _constants(map(Sums.of, _blocks(sample)), weight, bias, eps)
             constants += [mean, inverse]
             for block, into in zip(_blocks(sample), _blocks(to), strict=True):
                 into.copy_(torch.addcmul(shift, block, scale))

@@ -41,9 +41,7 @@ class ConvBlock(nn.Sequential):
         """Map volumes (B, C, I, J, K), joined along their channels, to (B, outputs, ...)."""
         first, *after = self
         if lean.pays(volumes[0]):
-            if isinstance(first, Conv3d) and first.stride[0] == 1:
-                return lean.finish(lean.convolve(first, volumes), after)
-            return lean.finish(first(*volumes), after)
+            return lean.convolved(first, volumes, after)
         x = torch.cat(volumes, dim=1) if len(volumes) > 1 else volumes[0]
         for layer in self:
             x = layer(x)
@@ -63,7 +61,7 @@ class Upsample(nn.Sequential):
         """Map (B, inputs, I, J, K) to (B, outputs, 2 I, 2 J, 2 K)."""
         first, *after = self
         if lean.pays(x):
-            return lean.finish(first(x), after)
+            return lean.convolved(first, [x], after)
         for layer in self:
             x = layer(x)
         return x
