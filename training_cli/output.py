@@ -116,7 +116,7 @@ class Output:
             self.say(stopped_line(event))
         elif isinstance(event, Finished):
             self.say(f"finished in {duration(event.seconds)}: {event.model}")
-        elif isinstance(event, Failed):
+        elif isinstance(event, Failed) and not event.echo:
             self.error(event.sentence)
 
     def _started(self, event: Started) -> None:

@@ -142,6 +142,7 @@ class Failed(Event):
     advice: str
     trace: str = ""
     usage: bool = False  # the request was wrong, not the run
+    echo: bool = False  # of several processes another one says it
 
     @property
     def sentence(self) -> str:

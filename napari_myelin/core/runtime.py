@@ -8,11 +8,13 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 
 from napari_myelin.core.errors import MyelinError, UsageError
+from napari_myelin.core.guard import guarded
 from napari_myelin.core.options import RuntimeOptions
 
 if TYPE_CHECKING:  # it takes longer to import than torch, and who predicts on one device does without
@@ -77,6 +79,7 @@ def launch(options: RuntimeOptions) -> Fabric:
         If the device is not there, there are too few, or it cannot do the precision.
     """
     from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     device = _device_for(options)
     local, nodes = _processes(options)
@@ -87,11 +90,13 @@ def launch(options: RuntimeOptions) -> Fabric:
         accelerator=device.type,
         devices=local,
         num_nodes=nodes,
-        strategy="ddp" if several else "auto",
+        # the others wait while the first reads a cohort, however large; who is gone is found otherwise (guard.py)
+        strategy=DDPStrategy(timeout=timedelta(days=1)) if several else "auto",
         precision=options.precision,
     )
     if several and not torch.distributed.is_initialized():
-        fabric.launch()
+        with guarded():
+            fabric.launch()
     return fabric
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.events import Failed
+from napari_myelin.core.guard import ADVICE, FIRST_LOST, connection_lost, lost_process
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import free_memory, out_of_memory, resolve_device
 from napari_myelin.core.training.memory import amount, training_bytes, what_fits
 from napari_myelin.core.training.stage import Position
 from napari_myelin.core.training.step import StageNets
+
+REASON = "failed-{}.txt"  # in the run folder: why a process other than the first ended
 
 
 class DivergedError(MyelinError):
@@ -70,6 +78,8 @@ def describe(error: Exception, trace: str, options: Options, shape: Sequence[int
     shape
         The network's grid, where it was known by then; out of memory is then answered with a size that fits.
     """
+    if connection_lost(error):
+        return Failed(lost_process() or "another process of this run cannot be reached", ADVICE, trace)
     if out_of_memory(error):
         return Failed("out of memory", _memory_advice(options, shape), trace)
     if isinstance(error, DivergedError):
@@ -100,3 +110,33 @@ def release(error: BaseException | None = None) -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def among_processes(failed: Failed, error: BaseException, run: Path, first: bool) -> Failed:
+    """Return a failure as this process is to say it, so that of several processes one says why the run ended.
+
+    A process other than the first leaves its reason in the run folder, where the first, which then loses it, finds it.
+
+    Parameters
+    ----------
+    failed, error
+        What this process knows.
+    run
+        The run folder.
+    first
+        Whether this is the process that speaks.
+    """
+    lost = connection_lost(error)
+    if first:
+        reasons = sorted(run.glob(REASON.format("*"))) if lost else []
+        text = reasons[0].read_text(encoding="utf-8") if reasons else ""
+        for path in reasons:
+            path.unlink(missing_ok=True)
+        return replace(failed, cause=text) if text else failed
+    if not lost:
+        rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", "0")))
+        with contextlib.suppress(MyelinError):
+            sentence = f"process {int(rank) + 1}: {failed.sentence}"
+            write_atomically(run / REASON.format(rank), sentence.encode())
+    orphan = lost and failed.cause == FIRST_LOST and os.environ.get("LOCAL_RANK") == "1"
+    return replace(failed, echo=not orphan)

@@ -11,7 +11,7 @@ from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Event, StopRequest
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import is_first_rank
-from napari_myelin.core.training.failure import describe, release
+from napari_myelin.core.training.failure import among_processes, describe, release
 from napari_myelin.core.training.folder import STOP
 from napari_myelin.core.training.trainer import Trainer
 
@@ -42,7 +42,7 @@ def fit(
     Yields
     ------
     Event
-        On the first rank. Nothing is raised: what goes wrong is a last `Failed` event.
+        On the first rank. Nothing is raised: what goes wrong is a last `Failed` event, on every rank that it ends.
     """
     speaks = is_first_rank()
     stop = StopRequest() if stop is None else stop
@@ -62,10 +62,10 @@ def fit(
         del trainer
         release(problem)
         failed = describe(problem, trace, smallest, shape)
-        if speaks:
-            try:
-                if record is not None:
-                    record.write(failed)
-            except MyelinError:
-                pass  # the disk that is full cannot take this line either; the caller still hears it
-            yield failed
+        failed = among_processes(failed, problem, run, speaks)
+        try:
+            if record is not None:
+                record.write(failed)
+        except MyelinError:
+            pass  # the disk that is full cannot take this line either; the caller still hears it
+        yield failed

@@ -17,6 +17,7 @@ from napari_myelin.core.training.names import LAST as LAST
 from napari_myelin.core.training.names import MODEL as MODEL
 from napari_myelin.core.training.names import OPTIONS as OPTIONS
 from napari_myelin.core.training.names import PREVIEW as PREVIEW
+from napari_myelin.core.training.names import SMALLER as SMALLER
 from napari_myelin.core.training.names import STATE as STATE
 from napari_myelin.core.training.names import STOP as STOP
 from napari_myelin.core.training.state import load_state

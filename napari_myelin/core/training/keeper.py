@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -10,20 +11,21 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from napari_myelin.core.data.cohort import Cohort
+from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Event, Saved, Started, StopRequest
 from napari_myelin.core.inference.model import Model, save_model
 from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import is_first_rank
-from napari_myelin.core.training.folder import STATE, open_run
+from napari_myelin.core.training.folder import SMALLER, STATE, open_run
 from napari_myelin.core.training.ground import Ground
 from napari_myelin.core.training.product import make_model
 from napari_myelin.core.training.record import Record
 from napari_myelin.core.training.stage import Best, Position, stage_names, stage_state
 from napari_myelin.core.training.state import save_state
 from napari_myelin.core.training.step import StageNets
-from napari_myelin.core.training.stepdown import Change, changed
+from napari_myelin.core.training.stepdown import Change, changed, in_words
 
 
 class Keeper:
@@ -60,7 +62,14 @@ class Keeper:
         self.record.cut(state["events_bytes"] if state is not None else 0)
         if state is not None:
             self.step_down(state.get("stepped", {}))
+        if resume and (self.run / SMALLER).exists():
+            self.step_down(json.loads((self.run / SMALLER).read_text(encoding="utf-8")))
         return state
+
+    def leave(self, changes: dict[str, Change]) -> MyelinError:
+        """Write down what the run is to step down to when it is resumed; return the error that says so."""
+        write_atomically(self.run / SMALLER, json.dumps(changes).encode())
+        return MyelinError(f"out of memory: --resume goes on with {in_words(changes)}")
 
     def step_down(self, changes: dict[str, Change]) -> None:
         """Let smaller training options hold from here on."""
@@ -103,6 +112,7 @@ class Keeper:
                 **(stage_state(nets) if nets is not None else {}),
             }
             save_state(self.run / STATE, self.position.steps_done, state)
+            (self.run / SMALLER).unlink(missing_ok=True)  # the state knows it now
         return Saved("state", STATE)
 
     def started(self, resumed: bool) -> Started:

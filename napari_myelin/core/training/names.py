@@ -10,3 +10,4 @@ LAST = "last.safetensors"
 PREVIEW = "preview.npz"
 STOP = "stop"
 CACHE = "cache"
+SMALLER = "smaller.json"  # what a run of several processes steps down to when it is resumed

@@ -58,11 +58,6 @@ class StageNets:
     before: Undo | None = None  # D as it was before the step under way
     updating: bool = False  # G is being changed: the step can no longer be undone
 
-    @property
-    def can_undo(self) -> bool:
-        """Whether a step that broke off can be undone; several ranks could not agree on it."""
-        return not self.updating and (self.discriminator is None or self.before is not None)
-
     def undo(self) -> None:
         """Undo what a step that broke off has done, and let go of its gradients."""
         if self.before is not None:

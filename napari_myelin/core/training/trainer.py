@@ -123,10 +123,12 @@ class Trainer(Keeper):
             try:
                 return self._try_step(nets, keys)
             except (RuntimeError, MemoryError) as error:
-                alone = self.fabric.world_size == 1 and nets.can_undo
-                smaller = next_smaller(self.options, self.ground.grid.shape) if alone else None
-                if smaller is None or not out_of_memory(error):
+                whole = out_of_memory(error) and not nets.updating
+                smaller = next_smaller(self.options, self.ground.grid.shape) if whole else None
+                if smaller is None:
                     raise
+                if self.fabric.world_size > 1:  # the others wait in the middle of this step
+                    raise self.leave(smaller) from error
             # only now, outside, nothing holds what the step had made
             nets.undo()
             yield self._step_down(nets, smaller, self.position.step + 1)
