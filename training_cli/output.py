@@ -18,6 +18,7 @@ from napari_myelin.core.events import (
     Event,
     Failed,
     Finished,
+    Kept,
     Noted,
     Skipped,
     Started,
@@ -108,6 +109,8 @@ class Output:
             self._doing(event)
         elif isinstance(event, Skipped):
             self.error(f"{event.subject} is skipped: {event.reason}")
+        elif isinstance(event, Kept):
+            self.say(f"{len(event.subjects)} subject{'' if len(event.subjects) == 1 else 's'} predicted before: kept")
         elif isinstance(event, Noted):
             self.warn(f"{event.subject}: {event.text}")
         elif isinstance(event, SteppedDown):
@@ -155,7 +158,7 @@ class Output:
 def stopped_line(event: Stopped) -> str:
     """Return where a run or a prediction was stopped, and how to go on."""
     if event.epoch == 0:
-        return f"stopped after {event.step} subjects; the same command with --subjects predicts the others"
+        return f"stopped after {event.step} subjects; the same command goes on with the others"
     return f"stopped in {event.stage}, epoch {event.epoch}, after step {event.step}; --resume goes on"
 
 

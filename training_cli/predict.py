@@ -22,7 +22,8 @@ class PredictArguments(CommonArguments):
 
     Maps are written on the subject's own grid under BIDS names: DVR and sketch, and where there is a lesion mask
     the demyelinated voxels and a table of lesions. A subject that cannot be predicted is named and skipped, and the
-    exit code is 1. Research software, not a medical device.
+    exit code is 1. What is in --out already, of the same model, options and files, is kept, so that the same command
+    goes on after a stop or a crash. Research software, not a medical device.
     """
 
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL [MODEL ...] COHORT")] = (
@@ -30,6 +31,7 @@ class PredictArguments(CommonArguments):
     )
     out: Path = Field(description="Folder to write the predictions to.")
     subjects: tuple[str, ...] = Field((), description="Only these, such as 01 03; by default all.")
+    again: bool = Field(False, description="Predict what is in --out already, with the same model and options, again.")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -54,7 +56,7 @@ def run(argv: Sequence[str]) -> int:
     seen: list[Event] = []
     stop = StopRequest()
     with stops_on_interrupt(stop, output):
-        events = predict_cohort(models, cohort, arguments.out, options, runtime, stop=stop)
+        events = predict_cohort(models, cohort, arguments.out, options, runtime, stop=stop, again=arguments.again)
         output.follow(events, seen)
     skipped = [event for event in seen if isinstance(event, Skipped)]
     if any(isinstance(event, Stopped) for event in seen):
@@ -63,4 +65,6 @@ def run(argv: Sequence[str]) -> int:
         output.warn("the model has no threshold: nothing is called demyelinated; give --threshold-value")
     done = len(cohort.subjects) - len(skipped)
     output.say(f"{done} of {len(cohort.subjects)} subjects predicted: {arguments.out} (research use only)")
+    if skipped:
+        output.say(f"not predicted: {', '.join(event.subject for event in skipped)}; the same command tries them again")
     return 1 if skipped else 0

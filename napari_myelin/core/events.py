@@ -160,6 +160,14 @@ class Skipped(Event):
 
 
 @dataclass(frozen=True)
+class Kept(Event):
+    """Subjects whose results are there from before, as they are asked for now: they are not made again."""
+
+    kind: ClassVar[str] = "kept"
+    subjects: list[str]
+
+
+@dataclass(frozen=True)
 class Noted(Event):
     """Something about one subject that a reader of its result should know; it is done all the same."""
 
@@ -177,7 +185,7 @@ class Finished(Event):
     seconds: float
 
 
-_EVENTS = (Started, Progress, Step, Epoch, Preview, Saved, Stopped, SteppedDown, Failed, Skipped, Noted, Finished)
+_EVENTS = (Started, Progress, Step, Epoch, Preview, Saved, Stopped, SteppedDown, Failed, Skipped, Kept, Noted, Finished)
 _KINDS = {each.kind: each for each in _EVENTS}
 
 

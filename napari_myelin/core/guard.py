@@ -57,7 +57,7 @@ class _Others(threading.Thread):
 
 
 FIRST_LOST = "the first process of this run ended"
-ADVICE = "the run cannot go on without it, --resume goes on from its last state"
+ADVICE = "nothing goes on without it; what is saved is kept, fit --resume and predict go on from there"
 _others: list[_Others] = []
 
 

@@ -83,6 +83,6 @@ def test_demo_leaves_a_page_that_says_what_it_is(tmp_path: Path, capsys: pytest.
 
 def test_a_stopped_prediction_says_how_to_go_on_and_a_stopped_run_too() -> None:
     assert stopped_line(Stopped("prediction", 0, 3)) == (
-        "stopped after 3 subjects; the same command with --subjects predicts the others"
+        "stopped after 3 subjects; the same command goes on with the others"
     )
     assert stopped_line(Stopped("refiner", 2, 5)) == "stopped in refiner, epoch 2, after step 5; --resume goes on"

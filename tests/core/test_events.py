@@ -11,6 +11,7 @@ from napari_myelin.core.events import (
     Event,
     Failed,
     Finished,
+    Kept,
     Preview,
     Progress,
     Saved,
@@ -35,6 +36,7 @@ EVENTS: list[Event] = [
     SteppedDown("sketcher", 1, 3, {"crop": 64, "window": 64, "checkpointing": True}),
     Failed("cause", "advice", "trace", usage=True),
     Skipped("sub-03", "no FA"),
+    Kept(["sub-01", "sub-02"]),
     Finished("model.safetensors", 12.5),
 ]
 

@@ -26,8 +26,11 @@ WELL = 'subprocess.Popen([sys.executable, "-c", "pass"])'
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        (KILLED, "error: process 3 of 3 was ended by signal 9 (SIGKILL): the run cannot go on without it"),
-        (WRONG, "error: process 3 of 3 ended with exit code 3: the run cannot go on without it"),
+        (
+            KILLED,
+            "error: process 3 of 3 was ended by signal 9 (SIGKILL): nothing goes on without it; what is saved is kept",
+        ),
+        (WRONG, "error: process 3 of 3 ended with exit code 3: nothing goes on without it; what is saved is kept"),
     ],
 )
 def test_a_process_that_hangs_is_ended_when_another_ended_badly(how: str, words: str) -> None:

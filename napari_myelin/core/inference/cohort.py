@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.usable import refuse_unusable
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.demyelination import Threshold
-from napari_myelin.core.events import Event, Noted, Progress, Saved, Skipped, Stopped, StopRequest
+from napari_myelin.core.events import Event, Kept, Noted, Progress, Saved, Skipped, Stopped, StopRequest
+from napari_myelin.core.guard import connection_lost, lost_process
 from napari_myelin.core.inference.ahead import read_ahead
 from napari_myelin.core.inference.attention import randomisation_check, saliency
+from napari_myelin.core.inference.done import is_done, mark_done
 from napari_myelin.core.inference.model import Model
 from napari_myelin.core.inference.outputs import (
     Predictions,
@@ -41,8 +44,12 @@ def predict_cohort(
     runtime: RuntimeOptions | None = None,
     *,
     stop: StopRequest | None = None,
+    again: bool = False,
 ) -> Iterator[Event]:
     """Predict every subject of a cohort and write the maps as BIDS derivatives.
+
+    What is there already, of the same models, options and files, is kept: a prediction that was stopped or killed goes
+    on where it was.
 
     Parameters
     ----------
@@ -57,33 +64,42 @@ def predict_cohort(
         What, and where. With several devices each rank takes its share of the subjects.
     stop
         Read between subjects.
+    again
+        Predict what is there already once more.
 
     Yields
     ------
     Event
-        On the first rank: `Progress`, `Skipped` and `Saved`.
+        On the first rank: `Kept`, `Progress`, `Noted`, `Skipped` and `Saved`.
 
     Raises
     ------
     MyelinError
-        If the folder cannot be written to, or holds something else.
+        If the folder cannot be written to, or holds something else; if another process of several is gone.
     """
-    options = options or PredictionOptions()
-    fabric = launch_prediction(runtime or RuntimeOptions())
+    options, runtime = options or PredictionOptions(), runtime or RuntimeOptions()
+    fabric, precision = launch_prediction(runtime), runtime.precision
     threshold = models[0].threshold if options.threshold_value is None else Threshold.fixed(options.threshold_value)
     outputs = Predictions(out, tuple(model.card for model in models), threshold, options)
+    kept: list[str] = []
     if fabric.is_global_zero:
         outputs = open_outputs(out, outputs.cards, threshold, options)
-    fabric.barrier()
-    mine = cohort.subjects[fabric.global_rank :: fabric.world_size]
+        kept = [each.key for each in cohort.subjects if not again and is_done(outputs, each, precision)]
+    kept = _as_first_rank(kept, fabric)
+    if kept:
+        yield from _on_first_rank([Kept(kept)])
+    done_before = set(kept)
+    left = [subject for subject in cohort.subjects if subject.key not in done_before]
+    mine = left[fabric.global_rank :: fabric.world_size]
     skipped = []
     for number, (subject, read) in enumerate(read_ahead(mine, partial(_read, models))):
         if stop:
-            yield from _on_first_rank([Stopped("prediction", 0, number)])
+            yield from _on_first_rank([Stopped("prediction", 0, len(kept) + number)])
             break
         try:
             with fabric.autocast():
                 events = _predict_one(models, subject, read.result(), outputs, fabric.device)
+            mark_done(outputs, subject, precision)
         except MyelinError as error:
             skipped.append(Skipped(subject.key, str(error)))
             events = [skipped[-1]] if fabric.is_global_zero else []
@@ -92,7 +108,7 @@ def predict_cohort(
                 raise
             skipped.append(Skipped(subject.key, OUT_OF_MEMORY))
             events = [skipped[-1]] if fabric.is_global_zero else []
-        done = min((number + 1) * fabric.world_size, len(cohort.subjects))
+        done = len(kept) + min((number + 1) * fabric.world_size, len(left))
         yield from _on_first_rank([*events, Progress("predicting", done, len(cohort.subjects), subject.key)])
     yield from _on_first_rank(_of_other_ranks(skipped, fabric))
 
@@ -102,11 +118,33 @@ def _on_first_rank(events: Sequence[Event]) -> Iterator[Event]:
         yield from events
 
 
+def _as_first_rank(keys: list[str], fabric: Processes) -> list[str]:
+    """Return what the first rank found, once it has: others may be writing by the time that one looks."""
+    if fabric.world_size == 1:
+        return keys
+    found = [keys]
+    with _together():
+        torch.distributed.broadcast_object_list(found, src=0)
+    return found[0]
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not connection_lost(error):
+            raise
+        lost = lost_process() or "another process of this prediction cannot be reached"
+        raise MyelinError(f"{lost}: the same command goes on with the subjects that are left") from error
+
+
 def _of_other_ranks(skipped: list[Skipped], fabric: Processes) -> list[Event]:
     if fabric.world_size == 1:
         return []
     everything: list[list[Skipped]] = [[] for _ in range(fabric.world_size)]
-    torch.distributed.all_gather_object(everything, skipped)
+    with _together():
+        torch.distributed.all_gather_object(everything, skipped)
     return [event for rank, events in enumerate(everything) if rank != 0 for event in events]
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.events import Failed
-from napari_myelin.core.guard import ADVICE, FIRST_LOST, connection_lost, lost_process
+from napari_myelin.core.guard import FIRST_LOST, connection_lost, lost_process
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import free_memory, out_of_memory, resolve_device
 from napari_myelin.core.training.memory import amount, training_bytes, what_fits
@@ -79,7 +79,8 @@ def describe(error: Exception, trace: str, options: Options, shape: Sequence[int
         The network's grid, where it was known by then; out of memory is then answered with a size that fits.
     """
     if connection_lost(error):
-        return Failed(lost_process() or "another process of this run cannot be reached", ADVICE, trace)
+        cause = lost_process() or "another process of this run cannot be reached"
+        return Failed(cause, "the run cannot go on without it, --resume goes on from its last state", trace)
     if out_of_memory(error):
         return Failed("out of memory", _memory_advice(options, shape), trace)
     if isinstance(error, DivergedError):
