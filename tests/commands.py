@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +28,14 @@ def only_error(capsys: pytest.CaptureFixture[str]) -> str:
     assert "Traceback" not in err
     assert err.count("error: ") == 1, err
     return err
+
+
+def shellcheck(*scripts: Path, leave_out: str = "") -> None:
+    """Fail on whatever shellcheck finds in scripts; skip the test where it is not installed."""
+    # beside Python, where a virtual environment has it
+    program = shutil.which("shellcheck", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    if program is None:
+        pytest.skip("shellcheck is not installed")
+    flags = [f"--exclude={leave_out}"] if leave_out else []
+    done = subprocess.run([program, *flags, *scripts], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

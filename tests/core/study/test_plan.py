@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from commands import call, only_error
+from commands import call, only_error, shellcheck
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.errors import UsageError
@@ -148,6 +148,7 @@ def test_every_task_of_the_slurm_script_does_its_own_part(phantom_cohort: Cohort
     chosen = plan.chosen(["unet", "linear"])
     script = tmp_path / "study.sbatch"
     script.write_text(slurm_script(plan, chosen))
+    shellcheck(script)
     assert "#SBATCH --array=0-3\n" in script.read_text()
     assert "#SBATCH --gpus-per-node=1\n" in script.read_text()
     for task in range(4):
