@@ -12,7 +12,7 @@ from typing import Any
 from napari_myelin.core.data.bids import write_json
 from napari_myelin.core.prepare.provenance import checksum
 
-REVISION = 1  # of the steps themselves: raised when one changes what it writes
+REVISION = 2  # of the steps themselves: raised when one changes what it writes
 
 
 class Store:
