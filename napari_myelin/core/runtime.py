@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import hashlib
 import os
@@ -97,7 +98,14 @@ def launch(options: RuntimeOptions) -> Fabric:
     if several and not torch.distributed.is_initialized():
         with guarded():
             fabric.launch()
+        # Fabric leaves gloo's threads running, and a process that ends over them aborts now and then
+        atexit.register(_leave)
     return fabric
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 @dataclass(frozen=True)
@@ -207,6 +215,17 @@ def fill_noise(like: torch.Tensor, seed: int, *key: int | str) -> torch.Tensor:
     """
     shape = (like.shape[0], 1, *like.shape[2:])
     return torch.randn(shape, generator=generator("cpu", seed, *key)).to(like.device)
+
+
+def draw_noise(like: torch.Tensor, seed: int, *key: int | str) -> torch.Tensor:
+    """Return the noise z as `fill_noise` does, drawn on the device itself where that is a GPU, with numbers of its own.
+
+    To draw it on the CPU and carry it over takes longer than a step on a GPU, and nobody wants a training's z again.
+    """
+    if like.device.type != "cuda":
+        return fill_noise(like, seed, *key)
+    shape = (like.shape[0], 1, *like.shape[2:])
+    return torch.randn(shape, generator=generator(like.device, seed, *key), device=like.device)
 
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")

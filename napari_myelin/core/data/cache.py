@@ -1,40 +1,50 @@
-"""Subjects on the network's grid, on disk: read one at a time, never all held."""
+"""Subjects on the network's grid, on disk, scored: mapped into memory one at a time, never all held."""
 
 from __future__ import annotations
 
 import contextlib
+import glob
+import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from napari_myelin.core.data.grid import Grid
 from napari_myelin.core.data.normalisation import Moments, Normalisation, normalisation
+from napari_myelin.core.data.regions import LESION, NAWM, region_labels
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.usable import refuse_unusable
 from napari_myelin.core.data.volume import Volume, content_digest, write_atomically
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Progress
 
-OTHER, NAWM, LESION = 0, 1, 2
+Summary = Callable[[np.ndarray, np.ndarray], Any]
 
 
-def region_labels(subject: Subject, resample: bool = False) -> np.ndarray:
-    """Return the disjoint regions of Eq. 5 as uint8 on the subject's own grid: 0 other, 1 NAWM, 2 lesion.
+@dataclass(frozen=True)
+class Scored:
+    """A subject's arrays, mapped from the disk: what is not looked at is not read.
 
-    NAWM is white matter outside lesions. A mask that is not there leaves its region empty.
+    ``mri`` (M, I, J, K) in channels-last memory and ``dvr`` (I, J, K), z-scored, float32; ``regions`` (I, J, K) uint8;
+    ``brain`` bool (I, J, K), where any map is not 0.
     """
-    regions = np.zeros(subject.reference().shape, dtype=np.uint8)
-    for role, label in (("wm", NAWM), ("lesion", LESION)):
-        if subject.has(role):
-            regions[subject.volume(role, resample).array] = label
-    return regions
+
+    mri: np.ndarray
+    dvr: np.ndarray
+    regions: np.ndarray
+    brain: np.ndarray
 
 
 class CohortCache:
-    """Maps, target and regions of each subject as arrays on the network's grid, in their own units.
+    """Maps, target and regions of each subject as arrays on the network's grid.
+
+    `build` writes them in their own units and finds the moments that the constants come from; `score` replaces the maps
+    by their z-scores, in the memory order that a step wants. All ranks map the same files, and the system holds of
+    them what fits.
 
     Parameters
     ----------
@@ -48,15 +58,26 @@ class CohortCache:
         The network's.
     resample
         As for `Subject.volume`.
+    summary
+        Of a subject's maps (M, I, J, K) and target (I, J, K) in their own units, for JSON; kept in `summaries`.
     """
 
     def __init__(
-        self, folder: Path, subjects: Sequence[Subject], modalities: Sequence[str], grid: Grid, resample: bool = False
+        self,
+        folder: Path,
+        subjects: Sequence[Subject],
+        modalities: Sequence[str],
+        grid: Grid,
+        resample: bool = False,
+        summary: Summary | None = None,
     ) -> None:
         self.folder, self.modalities, self.grid, self.resample = folder, tuple(modalities), grid, resample
         self.subjects = {subject.key: subject for subject in subjects}
+        self.summary = summary
         self.digests: dict[str, str] = {}  # of each subject's measured DVR, once `build` has been there
+        self.summaries: dict[str, Any] = {}
         self._moments: dict[str, dict[str, tuple[Moments, Moments]]] = {}
+        self._constants = ""  # digest of those that the arrays were scored with
 
     def build(self) -> Iterator[Progress]:
         """Fill the cache in one pass over the files; what is there and unchanged is not read again.
@@ -72,16 +93,51 @@ class CohortCache:
                 self._write(key, subject, fingerprint)
             yield Progress("reading the cohort", number + 1, len(self.subjects), key)
 
-    def load(self, key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return ``mri`` (M, I, J, K) and ``dvr`` (I, J, K), float32, and ``regions`` (I, J, K), uint8."""
+    def score(self, normalisation: Normalisation, harmonise: bool = False) -> Iterator[Progress]:
+        """Put the z-scores in place of the maps that `build` wrote.
+
+        Parameters
+        ----------
+        normalisation, harmonise
+            As for `Normalisation.z`.
+
+        Raises
+        ------
+        MyelinError
+            If the folder cannot be written to.
+        """
+        self.scored_with(normalisation, harmonise)
+        for number, key in enumerate(self.subjects):
+            if not self._scores(key).exists():
+                self._score(key, normalisation, harmonise)
+            yield Progress("normalising the cohort", number + 1, len(self.subjects), key)
+
+    def scored_with(self, normalisation: Normalisation, harmonise: bool = False) -> None:
+        """Let `load` return what `score`, here or in another process, made with these constants."""
+        text = json.dumps([normalisation.to_dict(), harmonise])
+        self._constants = hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def load(self, key: str) -> Scored:
+        """Return a subject's arrays, once `score` has made them.
+
+        Raises
+        ------
+        MyelinError
+            If they are not there, or not whole.
+        """
+        i, j, k = self.grid.shape
+        maps = len(self.modalities)
         try:
-            stack = np.load(self.folder / f"{key}.npy")
-            regions = np.load(self.folder / f"{key}_regions.npy")
+            # a private mapping: torch wants to be allowed to write, and whoever does writes to memory of its own
+            flat = np.load(self._scores(key), mmap_mode="c")
+            regions, brain = np.load(self._labels(key), mmap_mode="c")
+            mri, dvr = flat[: maps * i * j * k], flat[maps * i * j * k :]
+            mri, dvr = mri.reshape(i, j, k, maps), dvr.reshape(i, j, k)
         except (OSError, ValueError) as error:
             raise MyelinError(
                 f"the cached arrays of {key} in {self.folder} are gone or damaged: resume the run"
             ) from error
-        return stack[:-1], stack[-1], regions
+        return Scored(np.moveaxis(mri, -1, 0), dvr, regions, brain.view(bool))
 
     def normalisation(self, keys: Sequence[str]) -> Normalisation:
         """Return the constants of these subjects, which `build` has been through."""
@@ -90,10 +146,29 @@ class CohortCache:
     def clear(self) -> None:
         """Delete the arrays, and the folder unless it holds something else."""
         for key in self.subjects:
-            for ending in (".npy", "_regions.npy", ".json"):
-                (self.folder / f"{key}{ending}").unlink(missing_ok=True)
+            for path in (self._maps(key), self._labels(key), self._table(key), *self._all_scores(key), self._half(key)):
+                path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
+
+    def _maps(self, key: str) -> Path:
+        return self.folder / f"{key}.npy"
+
+    def _labels(self, key: str) -> Path:
+        return self.folder / f"{key}_labels.npy"
+
+    def _table(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
+
+    def _scores(self, key: str) -> Path:
+        # the name says with which constants: a file of that name is whole, and right
+        return self.folder / f"{key}_scored-{self._constants}.npy"
+
+    def _half(self, key: str) -> Path:
+        return self.folder / f"{key}_half.npy"
+
+    def _all_scores(self, key: str) -> list[Path]:
+        return sorted(self.folder.glob(f"{glob.escape(key)}_scored-*.npy"))
 
     def _fingerprint(self, subject: Subject) -> str:
         parts: list[object] = [self.grid.to_dict(), self.modalities, self.resample]
@@ -108,12 +183,13 @@ class CohortCache:
 
     def _unchanged(self, key: str, fingerprint: str) -> bool:
         try:
-            table = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
+            table = json.loads(self._table(key).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        if table.get("fingerprint") != fingerprint:
+        arrays = self._maps(key).exists() or self._all_scores(key)
+        if table.get("fingerprint") != fingerprint or "summary" not in table or not arrays:
             return False
-        self.digests[key] = table["digest"]
+        self.digests[key], self.summaries[key] = table["digest"], table["summary"]
         self._moments[key] = {
             name: (Moments(**whole), Moments(**brain)) for name, (whole, brain) in table["moments"].items()
         }
@@ -126,23 +202,49 @@ class CohortCache:
         self.digests[key] = content_digest(subject.volume("dvr", self.resample).array)
         stack = np.stack([placement.to_network(subject.volume(name, self.resample)) for name in names])
         regions = region_labels(subject, self.resample)
-        on_grid = np.zeros(self.grid.shape, dtype=np.uint8)
+        labels = np.zeros((2, *self.grid.shape), dtype=np.uint8)
         for label in (NAWM, LESION):
-            on_grid[placement.to_network(Volume(regions == label, placement.reference.affine))] = label
+            labels[0][placement.to_network(Volume(regions == label, placement.reference.affine))] = label
+        labels[1] = (stack[:-1] != 0).any(axis=0)
         moments = {
             name: (Moments.of(channel), Moments.of(channel[channel != 0]))
             for name, channel in zip(names, stack, strict=True)
         }
+        self.summaries[key] = None if self.summary is None else self.summary(stack[:-1], stack[-1])
+        self._table(key).unlink(missing_ok=True)
+        for scores in self._all_scores(key):  # of other files of the subject
+            scores.unlink()
+        self._save(self._maps(key), stack)
+        self._save(self._labels(key), labels)
+        # last, because its presence says that the arrays are whole
+        table = {
+            "fingerprint": fingerprint,
+            "digest": self.digests[key],
+            "moments": {name: [asdict(whole), asdict(brain)] for name, (whole, brain) in moments.items()},
+            "summary": self.summaries[key],
+        }
+        write_atomically(self._table(key), json.dumps(table).encode())
+        self._moments[key] = moments
+
+    def _score(self, key: str, normalisation: Normalisation, harmonise: bool) -> None:
+        if not self._maps(key).exists():  # scored with other constants before
+            self._write(key, self.subjects[key], self._fingerprint(self.subjects[key]))
+        stack = np.load(self._maps(key))
+        scored = np.empty(stack.size, dtype=np.float32)
+        maps = len(self.modalities)
+        mri = scored[: maps * stack[0].size].reshape(*self.grid.shape, maps)
+        for number, name in enumerate(self.modalities):
+            mri[..., number] = normalisation.z(name, stack[number], harmonise)
+        scored[mri.size :] = normalisation.z("dvr", stack[-1]).ravel()
+        self._save(self._half(key), scored)
+        self._half(key).replace(self._scores(key))
+        self._maps(key).unlink()
+
+    def _save(self, path: Path, array: np.ndarray) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            np.save(self.folder / f"{key}.npy", stack)
-            np.save(self.folder / f"{key}_regions.npy", on_grid)
+            np.save(path, array)
         except OSError as error:
             # numpy says how much was written, not why it stopped
             reason = error.strerror or f"no space left? {error}"
             raise MyelinError(f"cannot write the cache {self.folder}: {reason}; free some space") from error
-        # last, because its presence says that the arrays are whole
-        table = {name: [asdict(whole), asdict(brain)] for name, (whole, brain) in moments.items()}
-        text = json.dumps({"fingerprint": fingerprint, "digest": self.digests[key], "moments": table})
-        write_atomically(self.folder / f"{key}.json", text.encode())
-        self._moments[key] = moments

@@ -40,6 +40,16 @@ class LinearFit:
         self._gram += design @ design.T
         self._right += design @ dvr[mask].astype(np.float64)
 
+    def sums(self) -> list[list[float]]:
+        """Return what was added up so far, for JSON."""
+        return [*self._gram.tolist(), self._right.tolist()]
+
+    def add_sums(self, sums: Sequence[Sequence[float]]) -> None:
+        """Add what another fit of the same maps returned from `sums`."""
+        *gram, right = sums
+        self._gram += np.asarray(gram)
+        self._right += np.asarray(right)
+
     def solve(self) -> LinearBaseline:
         """Return the baseline; where maps are collinear the smallest coefficients are taken."""
         # columns of very different size (MTR in %, RD in 10^-3 mm2/s) are scaled before they are inverted

@@ -6,26 +6,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_myelin.core.data.cache import LESION
+from napari_myelin.core.data.regions import LESION
 from napari_myelin.core.options import TrainingOptions
 from napari_myelin.core.runtime import derive_seed
 from napari_myelin.core.training.step import Sample
 
 
-def cut(sample: Sample, options: TrainingOptions, *where: int | str) -> Sample:
+def cut(sample: Sample, options: TrainingOptions, *where: int | str, lesion: np.ndarray | None = None) -> Sample:
     """Return ``options.crops`` cubes of a subject as one sample; a cube is never larger than the grid.
 
     Parameters
     ----------
     sample
-        A whole subject, N = 1.
+        A whole subject, N = 1; of arrays that are mapped from the disk, only the cubes are read.
     options
         Edge and number of the cubes, the share put on lesions, and the jitter.
     where
         Stage, epoch, step and subject: with the seed they decide the cubes.
+    lesion
+        (n, 3), the lesions' voxels, where they are known without asking the device for them.
     """
     random = np.random.default_rng(derive_seed(options.seed, "cubes", *where))
-    lesion = np.argwhere((sample.regions[0, 0] == LESION).cpu().numpy())
+    lesion = np.argwhere((sample.regions[0, 0] == LESION).cpu().numpy()) if lesion is None else lesion
     shape = np.asarray(sample.dvr.shape[2:])
     edges = np.minimum(options.crop, shape)
     boxes = []

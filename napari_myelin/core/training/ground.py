@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from lightning_fabric import Fabric
 
 from napari_myelin.core.data.cache import CohortCache
@@ -23,6 +22,7 @@ from napari_myelin.core.evaluation.demyelination import Threshold
 from napari_myelin.core.events import Progress
 from napari_myelin.core.options import DataOptions, Options
 from napari_myelin.core.training.folder import CACHE
+from napari_myelin.core.training.shelf import Shelf, SubjectTensors
 from napari_myelin.core.training.split import hold_out
 
 
@@ -38,8 +38,21 @@ class Ground:
     cohort: str = ""
     notes: list[str] = field(default_factory=list)
     normalisation: Normalisation | None = None
+    shelf: Shelf | None = None
     linear: LinearBaseline | None = None
     threshold: Threshold | None = None
+
+    def take(self, key: str) -> SubjectTensors:
+        """Return a training subject's tensors on the device.
+
+        Raises
+        ------
+        MyelinError
+            If the cohort is not prepared yet, or the subject's arrays are gone.
+        """
+        if self.shelf is None:
+            raise MyelinError("the cohort is not prepared yet")
+        return self.shelf.take(key)
 
     @property
     def controls(self) -> list[Subject]:
@@ -94,7 +107,14 @@ def open_ground(cohort: Cohort, options: Options, run: Path) -> Ground:
     if not validation:
         notes.append("no subject is held out: training goes on without validation, and the last weights are kept")
     grid = network_grid(training, options)
-    cache = CohortCache(run / CACHE, subjects, options.data.modalities, grid, resample=options.data.resample)
+    modalities = options.data.modalities
+
+    def linear_sums(mri: np.ndarray, dvr: np.ndarray) -> list[list[float]]:
+        fit = LinearFit(modalities)
+        fit.add(mri, dvr, (mri != 0).any(axis=0))
+        return fit.sums()
+
+    cache = CohortCache(run / CACHE, subjects, modalities, grid, options.data.resample, linear_sums)
     return Ground(training, validation, grid, cache, phantom=cohort.phantom, cohort=cohort.name, notes=notes)
 
 
@@ -112,7 +132,7 @@ def network_grid(training: list[Subject], options: Options) -> Grid:
 
 
 def prepare(ground: Ground, options: Options, fabric: Fabric) -> Iterator[Progress]:
-    """Fill the cache in one pass, then take normalisation, threshold and linear baseline from the training subjects.
+    """Read the cohort once, take normalisation, threshold and linear baseline from those who train, and score it.
 
     Raises
     ------
@@ -131,16 +151,20 @@ def prepare(ground: Ground, options: Options, fabric: Fabric) -> Iterator[Progre
         ground.notes.append(note)
     keys = [subject.key for subject in ground.training]
     ground.normalisation = ground.cache.normalisation(keys)
+    harmonise = options.data.harmonise
     if fabric.is_global_zero:
         ground.linear = _linear(ground.cache, keys, options.data.modalities)
         ground.threshold = _threshold(ground, options)
+        yield from ground.cache.score(ground.normalisation, harmonise)
+    fabric.barrier()
+    ground.cache.scored_with(ground.normalisation, harmonise)
+    ground.shelf = Shelf(ground.cache, fabric.device)
 
 
 def _linear(cache: CohortCache, keys: list[str], modalities: tuple[str, ...]) -> LinearBaseline:
     fit = LinearFit(modalities)
     for key in keys:
-        mri, dvr, _ = cache.load(key)
-        fit.add(mri, dvr, (mri != 0).any(axis=0))
+        fit.add_sums(cache.summaries[key])
     return fit.solve()
 
 
@@ -152,34 +176,3 @@ def _threshold(ground: Ground, options: Options) -> Threshold | None:
             "give --threshold value --threshold-value X, here or at prediction"
         )
     return threshold
-
-
-@dataclass(frozen=True)
-class SubjectTensors:
-    """A subject on the network's grid: ``mri`` (1, M, I, J, K) and ``dvr``, z-scored, ``regions`` and ``brain``."""
-
-    mri: torch.Tensor
-    dvr: torch.Tensor
-    regions: torch.Tensor
-    brain: torch.Tensor
-
-
-def to_tensors(ground: Ground, key: str, harmonise: bool, device: torch.device) -> SubjectTensors:
-    """Return a subject's arrays on ``device``; ``dvr``, ``regions`` and ``brain`` are (1, 1, I, J, K)."""
-    normalisation = ground.normalisation
-    if normalisation is None:
-        raise MyelinError("the cohort is not prepared yet")
-    mri, dvr, regions = ground.cache.load(key)
-    brain = (mri != 0).any(axis=0)
-    scored = np.stack(
-        [normalisation.z(name, map_, harmonise) for name, map_ in zip(ground.cache.modalities, mri, strict=True)]
-    )
-    target = normalisation.z("dvr", dvr)
-
-    def tensor(array: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
-
-    images = tensor(scored.astype(np.float32))[None].contiguous(memory_format=torch.channels_last_3d)
-    return SubjectTensors(
-        images, tensor(target.astype(np.float32))[None, None], tensor(regions)[None, None], tensor(brain)[None, None]
-    )

@@ -10,15 +10,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from napari_myelin.core.data.cache import LESION
+from napari_myelin.core.data.regions import LESION
 from napari_myelin.core.errors import UsageError
 from napari_myelin.core.networks.build import build_discriminator
 from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.networks.parts import set_forgetting
 from napari_myelin.core.options import Options
-from napari_myelin.core.runtime import derive_seed, fill_noise, to_device
+from napari_myelin.core.runtime import derive_seed, draw_noise, to_device
 from napari_myelin.core.training.cubes import cut
-from napari_myelin.core.training.ground import Ground, to_tensors
+from napari_myelin.core.training.ground import Ground
 from napari_myelin.core.training.pace import Average
 from napari_myelin.core.training.step import Sample, StageNets
 from napari_myelin.core.training.stepdown import Undo
@@ -127,20 +127,22 @@ def epoch_order(keys: list[str], position: Position, options: Options) -> list[l
 
 def make_sample(ground: Ground, cascade: Cascade, key: str, position: Position, options: Options) -> Sample:
     """Return one training sample, with the noise (Sketcher) or the frozen stages' map (Refiner) as condition."""
-    device = next(cascade.parameters()).device
-    subject = to_tensors(ground, key, options.data.harmonise, device)
-    mri, training = subject.mri, options.training
+    subject, training = ground.take(key), options.training
     where: tuple[int | str, ...] = (position.stage, position.epoch, position.step, key)
-    noise = fill_noise(mri, training.seed, "noise", *where)
-    weights = subject.brain * (1 + (options.loss.lesion_weight - 1) * (subject.regions == LESION))
-    seed = derive_seed(training.seed, "dropout", *where)
-    sample = Sample(mri, subject.dvr, subject.regions, weights, noise, seed)
+    mri, seed = subject.mri, derive_seed(training.seed, "dropout", *where)
+    # a network that does not look at the noise is not made to wait for it
+    noise = draw_noise(mri, training.seed, "noise", *where) if options.network.noise else torch.zeros_like(subject.dvr)
+    sample = Sample(mri, subject.dvr, subject.regions, subject.brain, noise, seed)
     # a model that will predict in windows shows a Refiner what the frozen stages make of a cube alone
-    in_cubes = training.crop > 0 and training.window > 0
-    if in_cubes:
-        sample = cut(sample, training, *where)
+    cubes_first = training.crop > 0 and (training.window > 0 or position.stage == 0)
+    lesion = subject.lesion_voxels() if training.crop else None
+    if cubes_first:
+        sample = cut(sample, training, *where, lesion=lesion)
     sample = conditioned(cascade, position.stage, sample)
-    return cut(sample, training, *where) if training.crop and not in_cubes else sample
+    if training.crop and not cubes_first:
+        sample = cut(sample, training, *where, lesion=lesion)
+    more = options.loss.lesion_weight - 1
+    return replace(sample, weights=sample.weights * (1 + more * (sample.regions == LESION)))
 
 
 def conditioned(cascade: Cascade, stage: int, sample: Sample) -> Sample:

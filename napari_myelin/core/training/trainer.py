@@ -10,11 +10,20 @@ from typing import Any
 from napari_myelin.core.events import Epoch, Event, Finished, Preview, Saved, Step, SteppedDown, Stopped
 from napari_myelin.core.networks.build import build_cascade
 from napari_myelin.core.networks.parts import set_forgetting
-from napari_myelin.core.runtime import any_rank, derive_seed, launch, out_of_memory, release_memory, to_device
+from napari_myelin.core.runtime import (
+    any_rank,
+    derive_seed,
+    free_memory,
+    launch,
+    out_of_memory,
+    release_memory,
+    to_device,
+)
 from napari_myelin.core.training.failure import finite, refuse_broken_weights
 from napari_myelin.core.training.folder import LAST, MODEL, PREVIEW, is_finished
 from napari_myelin.core.training.ground import open_ground, prepare
 from napari_myelin.core.training.keeper import Keeper
+from napari_myelin.core.training.memory import training_bytes
 from napari_myelin.core.training.pace import averaged
 from napari_myelin.core.training.stage import (
     Best,
@@ -56,6 +65,7 @@ class Trainer(Keeper):
         self.cascade = to_device(self.cascade, self.fabric.device)
         if state is not None:
             self.restore(state)
+        self._settle()
         yield self.started(resumed=state is not None)
         self.began = began - self.position.seconds
         while self.position.stage < len(self.names):
@@ -67,6 +77,13 @@ class Trainer(Keeper):
             if stopped:
                 return
         yield from self._finish()
+
+    def _settle(self) -> None:
+        """Keep the cohort on a GPU, if training leaves room for it; a tenth is left for what is not known."""
+        device, shelf = self.fabric.device, self.ground.shelf
+        if shelf is not None and device.type != "cpu":
+            need = training_bytes(self.options, self.ground.grid.shape, len(self.options.data.modalities))
+            shelf.settle(self.keys, int(0.9 * free_memory(device)) - need)
 
     def _prepare(self, state: dict[str, Any] | None) -> Generator[Event, None, bool]:
         """Read the cohort; the generator's value is whether it was asked to stop meanwhile."""
@@ -141,6 +158,8 @@ class Trainer(Keeper):
 
     def _step_down(self, nets: StageNets, smaller: dict[str, Change], step: int) -> SteppedDown:
         """Let smaller options hold from the next step on; return the event that says so."""
+        if self.ground.shelf is not None:
+            self.ground.shelf.clear()
         release_memory()
         self.step_down(smaller)
         for network in (nets.generator, nets.discriminator):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from napari_myelin.core.data.cache import region_labels
+from napari_myelin.core.data.regions import region_labels
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.inference.model import Model

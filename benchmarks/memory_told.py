@@ -1,0 +1,163 @@
+"""Memory that ``fit --dry-run`` tells before the start against what the run then takes.
+
+    python benchmarks/memory_told.py [--device cuda] [--large] [--only WORDS] [--json FILE]
+
+Each case is a process of its own. It first trains a tiny model, so that libraries and kernels are loaded, and then
+the case through ``fit`` for a few steps. On the CPU measured is the highest resident memory less that before the case
+began (Linux); on a GPU the most that torch had allocated. Without ``--large`` nothing takes more than 3 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import re
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from table import Row, arguments, machine, report, run
+
+from napari_myelin.core.data.cohort import Cohort, open_cohort
+from napari_myelin.core.events import Failed, Step, StopRequest
+from napari_myelin.core.options import Options
+from napari_myelin.core.options_file import options_from, preset
+from napari_myelin.core.phantom.cohort import write_cohort
+from napari_myelin.core.phantom.options import PhantomOptions
+from napari_myelin.core.training.fit import fit
+from napari_myelin.core.training.memory import training_bytes
+
+TOLERANCE = 0.15
+CHECKPOINTING = {"training": {"checkpointing": True}}
+WHOLE = {"training": {"crop": 0, "crops": 1}}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A training by its preset, what differs from it, the grid, the steps to do; ``fitted`` set the CPU's share."""
+
+    name: str
+    preset: str
+    shape: tuple[int, int, int]
+    changes: dict[str, Any] = field(default_factory=dict)
+    steps: int = 6
+    fitted: bool = False
+    large: bool = False
+
+    def options(self, device: str) -> Options:
+        """Return its options."""
+        own = {
+            "data": {"shape": self.shape, "spacing": 2.44, "validation": 0.0},
+            "runtime": {"device": device, "threads": 1},
+        }
+        return options_from(self.changes, options_from(own, preset(self.preset)))
+
+
+CASES = (
+    Case("demo", "demo", (48, 64, 48), fitted=True),
+    Case("demo", "demo", (64, 80, 64), fitted=True),
+    Case("demo", "demo", (96, 96, 96), steps=4, fitted=True),
+    Case("demo, checkpointing", "demo", (48, 64, 48), CHECKPOINTING, fitted=True),
+    Case("demo, checkpointing", "demo", (80, 96, 80), CHECKPOINTING, steps=4),
+    Case("demo, 16 maps", "demo", (64, 64, 64), {"network": {"maps": 16, "discriminator_maps": 16}}, fitted=True),
+    Case("demo, batch 2", "demo", (64, 64, 64), {"training": {"batch": 2}}, steps=4),
+    Case("accurate, whole volumes", "accurate", (48, 64, 48), WHOLE),
+    Case("accurate, whole volumes", "accurate", (80, 80, 80), WHOLE, steps=4, fitted=True),
+    Case("accurate", "accurate", (96, 112, 96)),
+    Case("paper", "paper", (32, 64, 32), fitted=True),
+    Case("paper", "paper", (64, 64, 64), steps=4, fitted=True),
+    Case("paper, checkpointing", "paper", (64, 64, 64), CHECKPOINTING, steps=3),
+    Case("paper, cubes of 32", "paper", (64, 96, 64), {"training": {"crop": 32, "window": 32}}),
+    Case("paper", "paper", (96, 96, 96), steps=3),
+    Case("paper", "paper", (128, 160, 128), steps=2, large=True),
+    Case("paper, checkpointing", "paper", (128, 160, 128), CHECKPOINTING, steps=2, large=True),
+)
+
+
+def resident(name: str) -> int:
+    """Return ``VmRSS`` (now) or ``VmHWM`` (the most) of this process in bytes."""
+    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def train(cohort: Cohort, options: Options, folder: Path, steps: int) -> None:
+    """Train so many steps."""
+    stop, done = StopRequest(), 0
+    for event in fit(cohort, options, folder, stop=stop):
+        assert not isinstance(event, Failed), event.sentence
+        done += isinstance(event, Step)
+        if done == steps:
+            stop.request()
+
+
+def phantom(folder: Path, shape: tuple[int, int, int]) -> Cohort:
+    """Write and open a cohort of two patients on a grid."""
+    for _ in write_cohort(folder, PhantomOptions(patients=2, controls=0, shape=shape, spacing=2.44)):
+        pass
+    return open_cohort(folder)
+
+
+def measured(case: Case, device: str) -> int:
+    """Return the bytes that a case adds, in this process."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        tiny = Case("", case.preset, (32, 32, 32), {**case.changes, "network": {"maps": 2, "discriminator_maps": 2}})
+        train(phantom(folder / "tiny", tiny.shape), tiny.options(device), folder / "run-tiny", 2)
+        cohort = phantom(folder / "cohort", case.shape)
+        gc.collect()
+        if device == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+        else:
+            before = resident("VmRSS")
+            Path("/proc/self/clear_refs").write_text("5")  # the highest value begins anew
+        train(cohort, case.options(device), folder / "run", case.steps)
+        return (torch.cuda.max_memory_allocated() if device == "cuda" else resident("VmHWM")) - before
+
+
+def in_words(size: float) -> str:
+    """Return bytes in MB or GB."""
+    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.2f} GB"
+
+
+def row(case: Case, device: str) -> Row:
+    """Measure a case in a process of its own and put it beside what is told."""
+    child = run(sys.executable, __file__, "--device", device, "--case", str(CASES.index(case)), threads=1)
+    assert child.code == 0, child.output
+    took = json.loads(child.output.splitlines()[-1])
+    told = training_bytes(case.options(device), case.shape, 4)
+    ratio = told / took
+    words = f"told {in_words(told)}, measured {in_words(took)}: {ratio - 1:+.0%}{' (fitted)' if case.fitted else ''}"
+    what = f"{case.name}, {' x '.join(map(str, case.shape))}"
+    values = {"told": told, "measured": took, "fitted": case.fitted}
+    return Row(what, words, f"within {TOLERANCE:.0%}", abs(ratio - 1) <= TOLERANCE, values)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = arguments(__doc__)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--large", action="store_true", help="the paper's full size, too: 9 GB")
+    parser.add_argument("--only", default="", help="cases whose line begins so")
+    parser.add_argument("--case", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.case is not None:
+        print(measured(CASES[given.case], given.device))
+        return
+    where = machine()
+    chosen = [case for case in CASES if case.name.startswith(given.only) and (given.large or not case.large)]
+    rows = []
+    for case in chosen:
+        rows.append(row(case, given.device))
+        print(rows[-1].what, rows[-1].measured, flush=True)
+    report(f"Memory told before the start, {given.device}", rows, given.json, where)
+
+
+if __name__ == "__main__":
+    main()
