@@ -5,21 +5,20 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
-from napari_myelin.core.events import Failed, Progress, Saved, Skipped, Stopped
+from napari_myelin.core.events import Saved, Skipped
 from napari_myelin.widgets.evaluate.evaluation_job import Evaluated
 from napari_myelin.widgets.jobs import Job, Work
 from napari_myelin.widgets.session import Session
-from napari_myelin.widgets.words import notify
+from napari_myelin.widgets.worker import Worker
 
 
-class Evaluator(QObject):
+class Evaluator(Worker):
     """One piece of work at a time; `evaluator_of` gives the viewer's.
 
-    Signals: ``changed``, when work began, got on, ended or was asked to stop; ``evaluated``, when there is a new
-    evaluation; ``failed`` with a `Failed`; ``ended`` with the name of the work that ended well (``predicting``,
-    ``evaluating``, ``page``); ``wrote`` with the path of a page.
+    Signals: a `Worker`'s; ``evaluated``, when there is a new evaluation; ``ended`` with the name of the work that
+    ended well (``predicting``, ``evaluating``, ``page``); ``wrote`` with the path of a page.
 
     Attributes
     ----------
@@ -29,31 +28,19 @@ class Evaluator(QObject):
         Subjects that could not be done, and why.
     """
 
-    changed = Signal()
     evaluated = Signal()
-    failed = Signal(object)
     ended = Signal(str)
     wrote = Signal(str)
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self.session = session
-        self.job: Job | None = None
-        self.progress: Progress | None = None
         self.result: Evaluated | None = None
         self.skipped: list[Skipped] = []
-        self._began = 0.0
-        self._well = True
 
     @property
-    def running(self) -> str:
+    def doing(self) -> str:
         """Name of the work under way; empty where there is none."""
         return "" if self.job is None else self.job.name
-
-    @property
-    def cancelling(self) -> bool:
-        """Whether it was asked to stop and has not yet."""
-        return self.job is not None and self.job.asked_to_stop
 
     @property
     def seconds_left(self) -> float | None:
@@ -64,45 +51,23 @@ class Evaluator(QObject):
 
     def start(self, name: str, work: Work) -> None:
         """Begin work of a name; only where none is under way."""
-        self.progress, self._began, self._well = None, time.monotonic(), True
         if name != "page":
             self.skipped = []
-        self.job = Job(name, work, self.session).start(self._take, self._fail, self._end)
-        self.changed.emit()
-
-    def cancel(self) -> None:
-        """Ask the work to stop after the subject that it is at."""
-        if self.job is not None:
-            self.job.stop()
-            self.changed.emit()
+        self._begin(name, work)
 
     def _take(self, event: Any) -> None:
-        if isinstance(event, Progress):
-            self.progress = event
-            self.changed.emit()
-        elif isinstance(event, Skipped):
+        super()._take(event)
+        if isinstance(event, Skipped):
             self.skipped.append(event)
-        elif isinstance(event, Stopped):
-            self._well = False
         elif isinstance(event, Evaluated):
             self.result = event
             self.evaluated.emit()
         elif isinstance(event, Saved) and event.what == "page":
             self.wrote.emit(event.path)
 
-    def _fail(self, failed: Failed) -> None:
-        self._well = False
-        if self.receivers(self.failed):
-            self.failed.emit(failed)
-        else:  # the panel was closed meanwhile
-            notify(failed)
-
-    def _end(self) -> None:
-        name, well = self.running, self._well and not self.cancelling
-        self.job = None
-        self.changed.emit()
-        if well:
-            self.ended.emit(name)
+    def _ended(self, job: Job) -> None:
+        if not job.asked_to_stop:
+            self.ended.emit(job.name)
 
 
 def evaluator_of(session: Session) -> Evaluator:

@@ -182,21 +182,21 @@ class EvaluatePanel(Panel):
     # --- how it stands ------------------------------------------------------------------------------
 
     def _show(self) -> None:
-        running = self.evaluator.running
-        busy = f"{DOING[running].lower()} is under way" if running else ""
+        doing = self.evaluator.doing
+        busy = f"{DOING[doing].lower()} is under way" if doing else ""
         cohort = "" if self.session.cohort is not None else "open a cohort in the Subject panel"
         folder = "" if self.folder is not None else "choose a folder of predictions, or predict the cohort"
         tip = "Compare every predicted map with the subject's measured DVR; tables are written beside the maps."
         allow(self.evaluate_button, busy or cohort or folder, tip)
         stopping = "it is cancelling" if self.evaluator.cancelling else ""
-        writing = "the page is written in a moment" if running == "page" else ""
+        writing = "the page is written in a moment" if doing == "page" else ""
         tip = "Stop after the subject that is under way."
-        allow(self.cancel_button, stopping or writing or ("" if running else "nothing runs"), tip)
+        allow(self.cancel_button, stopping or writing or ("" if doing else "nothing runs"), tip)
         nothing = "" if self.evaluator.result is not None else "evaluate first"
         allow(self.page_button, busy or nothing, "Write a page of tables, plots and slices (HTML), and open it.")
         self.prediction.refresh(busy or cohort)
-        self.bar.setVisible(bool(running))
-        if not running:
+        self.bar.setVisible(bool(doing))
+        if not doing:
             self._tick.stop()
             waiting = cohort or folder
             self.state.setText(f"{waiting[0].upper()}{waiting[1:]}." if waiting else "")
@@ -208,7 +208,7 @@ class EvaluatePanel(Panel):
         self.bar.setRange(0, total)
         self.bar.setValue(done)
         more = f": {done} of {total} subjects" if total else "..."
-        words = f"{DOING[running]}{more}" + (f", {duration(left)} left" if left else "")
+        words = f"{DOING[doing]}{more}" + (f", {duration(left)} left" if left else "")
         self.state.setText("Cancelling..." if self.evaluator.cancelling else words)
         self.state.show()
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QTimer, Signal
 
 from napari_myelin.core.events import Failed, Progress, Saved, Skipped, Stopped
 from napari_myelin.widgets.jobs import Job, Work
@@ -14,7 +14,7 @@ from napari_myelin.widgets.maps import ShownMap, add_layer, raise_masks, role_of
 from napari_myelin.widgets.predict.prediction import ShownPrediction
 from napari_myelin.widgets.predict.prediction_job import Request, Result, predicting
 from napari_myelin.widgets.session import Session
-from napari_myelin.widgets.words import notify
+from napari_myelin.widgets.worker import Worker
 
 RESULTS = ("dvr-predicted", "dvr-sketch", "dvr-uncertainty", "error", "demyelinated", "agreement")
 VISIBLE = ("dvr-predicted", "demyelinated")
@@ -25,34 +25,24 @@ def is_result(role: str | None) -> bool:
     return role is not None and (role in RESULTS or role.startswith("saliency-"))
 
 
-class Predictor(QObject):
+class Predictor(Worker):
     """One prediction at a time; `predictor_of` gives the viewer's.
 
-    Signals: ``changed``, when it began, got on, ended, or was asked to stop; ``failed`` with a `Failed`; ``done`` with
-    a sentence that says how it ended well, or that it was cancelled.
+    Signals: a `Worker`'s, and ``done`` with a sentence that says how it ended well, or that it was cancelled.
 
     Attributes
     ----------
-    job
-        What runs now; None when nothing does.
-    progress
-        How far it is.
     notes
         What could not be done of the last prediction, in sentences.
     """
 
-    changed = Signal()
-    failed = Signal(object)
     done = Signal(str)
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self.session = session
-        self.job: Job | None = None
-        self.progress: Progress | None = None
         self._writing: Job | None = None
         self.notes: list[str] = []
-        self._began = self._first = 0.0
+        self._first = 0.0
         self._waiting: list[ShownMap] = []
         self._result: Result | None = None
         self._follow = QTimer(self)
@@ -68,12 +58,7 @@ class Predictor(QObject):
     @property
     def running(self) -> bool:
         """Whether a prediction is under way, or its layers are being added."""
-        return self.job is not None or bool(self._waiting)
-
-    @property
-    def cancelling(self) -> bool:
-        """Whether it was asked to stop and has not yet."""
-        return self.job is not None and self.job.asked_to_stop
+        return super().running or bool(self._waiting)
 
     @property
     def seconds_left(self) -> float | None:
@@ -87,17 +72,7 @@ class Predictor(QObject):
     def run(self, request: Request) -> None:
         """Predict; an earlier prediction stays on show until this one is there, and goes if this one fails."""
         self.notes = []
-        self.progress = None
-        self._began = self._first = time.monotonic()
-        job = Job("prediction", lambda stop: predicting(request, stop), self.session)
-        self.job = job.start(self._take, self._predict_failed, self._end)
-        self.changed.emit()
-
-    def cancel(self) -> None:
-        """Ask the prediction to stop after the pass that it is in."""
-        if self.job is not None:
-            self.job.stop()
-            self.changed.emit()
+        self._begin("prediction", lambda stop: predicting(request, stop))
 
     def clear(self, keep: Collection[str] = ()) -> None:
         """Take the last prediction and its layers away, but for the layers of some roles."""
@@ -111,7 +86,7 @@ class Predictor(QObject):
 
     def write(self, work: Work) -> None:
         """Run work that writes files; what it wrote, or why it could not, is said like a prediction's end."""
-        self._writing = Job("saving", work, self.session).start(self._wrote, self._fail, self._written)
+        self._writing = Job("saving", work, self.session).start(self._wrote, self._tell, self._written)
         self.changed.emit()
 
     @property
@@ -135,8 +110,7 @@ class Predictor(QObject):
                 self._first = time.monotonic()
             else:
                 self._began = time.monotonic()
-            self.progress = event
-            self.changed.emit()
+            super()._take(event)
         elif isinstance(event, Skipped):
             self.notes.append(event.reason)
         elif isinstance(event, Stopped):
@@ -147,19 +121,9 @@ class Predictor(QObject):
             self._waiting = list(event.shown.values())
             self._add_next()
 
-    def _predict_failed(self, failed: Failed) -> None:
-        self.clear()  # nobody shall take the layers before for what was to come
-        self._fail(failed)
-
     def _fail(self, failed: Failed) -> None:
-        if self.receivers(self.failed):
-            self.failed.emit(failed)
-        else:  # the panel was closed meanwhile
-            notify(failed)
-
-    def _end(self) -> None:
-        self.job = None
-        self.changed.emit()
+        self.clear()  # nobody shall take the layers before for what was to come
+        super()._fail(failed)
 
     def _left(self) -> None:
         if self.job is not None:

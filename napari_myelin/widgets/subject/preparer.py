@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
-from napari_myelin.core.events import Event, Failed, Noted, Progress, Saved, Skipped, Stopped, StopRequest
+from napari_myelin.core.events import Event, Noted, Progress, Saved, Skipped, Stopped, StopRequest
 from napari_myelin.core.prepare.options import PrepareOptions
 from napari_myelin.widgets.jobs import Job
 from napari_myelin.widgets.session import Session
 from napari_myelin.widgets.settings import threads
-from napari_myelin.widgets.words import notify
+from napari_myelin.widgets.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,15 @@ class Wanted:
     jobs: int
 
 
-class Preparer(QObject):
+class Preparer(Worker):
     """One preparation at a time; `preparer_of` gives the viewer's.
 
-    Signals: ``changed``, when it began, got on, ended or was asked to stop; ``failed`` with a `Failed`; ``ended``
-    when it ended by itself and not by a failure.
+    Signals: a `Worker`'s, and ``ended`` when it ended and not by a failure.
 
     Attributes
     ----------
     wanted
         What is prepared, or was last; None before.
-    progress
-        Where it stands.
     skipped, notes
         Steps that failed, and what is to be known, by visit.
     page
@@ -50,32 +47,16 @@ class Preparer(QObject):
         Whether it was cancelled before its end.
     """
 
-    changed = Signal()
-    failed = Signal(object)
     ended = Signal()
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self.session = session
-        self.job: Job | None = None
         self.wanted: Wanted | None = None
-        self.progress: Progress | None = None
         self.skipped: list[Skipped] = []
         self.notes: list[Noted] = []
         self.page: Path | None = None
         self.cancelled = False
-        self._well = True
-        self._began = self._heard = 0.0
-
-    @property
-    def running(self) -> bool:
-        """Whether it is under way."""
-        return self.job is not None
-
-    @property
-    def cancelling(self) -> bool:
-        """Whether it was asked to stop and has not yet."""
-        return self.job is not None and self.job.asked_to_stop
+        self._heard = 0.0  # when the time left was last said
 
     @property
     def seconds_left(self) -> float | None:
@@ -92,10 +73,8 @@ class Preparer(QObject):
 
     def start(self, wanted: Wanted) -> None:
         """Begin; only where none is under way."""
-        self.wanted, self.progress, self.page = wanted, None, None
+        self.wanted, self.page, self.cancelled = wanted, None, False
         self.skipped, self.notes = [], []
-        self.cancelled, self._well = False, True
-        self._began = self._heard = time.monotonic()
         share = threads()
 
         def work(stop: StopRequest) -> Iterator[Event]:
@@ -105,14 +84,7 @@ class Preparer(QObject):
             given: dict[str, Any] = {"subjects": wanted.visits, "jobs": wanted.jobs, "threads": share}
             yield from prepare_cohort(wanted.raw, wanted.out, wanted.options, stop=stop, **given)
 
-        self.job = Job("preparing", work, self.session).start(self._take, self._fail, self._end)
-        self.changed.emit()
-
-    def cancel(self) -> None:
-        """Ask it to stop after the step that it is at."""
-        if self.job is not None:
-            self.job.stop()
-            self.changed.emit()
+        self._begin("preparing", work)
 
     def failures(self) -> Sequence[str]:
         """Return what failed, a sentence each."""
@@ -120,8 +92,10 @@ class Preparer(QObject):
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Progress):
-            self.progress, self._heard = event, time.monotonic()
-        elif isinstance(event, Skipped):
+            self._heard = time.monotonic()
+            super()._take(event)
+            return
+        if isinstance(event, Skipped):
             self.skipped.append(event)
         elif isinstance(event, Noted):
             self.notes.append(event)
@@ -131,18 +105,7 @@ class Preparer(QObject):
             self.cancelled = True
         self.changed.emit()
 
-    def _fail(self, failed: Failed) -> None:
-        self._well = False
-        if self.receivers(self.failed):
-            self.failed.emit(failed)
-        else:  # the panel was closed meanwhile
-            notify(failed)
-
-    def _end(self) -> None:
-        self.job = None
-        self.changed.emit()
-        if not self._well:
-            return
+    def _ended(self, job: Job) -> None:
         if self.receivers(self.ended):
             self.ended.emit()
         elif not self.cancelled and self.wanted is not None:
