@@ -100,6 +100,14 @@ class Panel(QWidget):
         notify(failed)
 
 
+def wrapping_label() -> QLabel:
+    """Return an empty label for sentences, which wraps them and lets its panel be narrow."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setMinimumWidth(80)
+    return label
+
+
 def tint(widget: QWidget, kind: str) -> None:
     """Colour a widget's text by what it says: ``note`` (as the theme has it), ``good`` or ``problem``."""
     style = f"color: {COLOURS[kind]};" if kind in COLOURS else ""

@@ -135,6 +135,8 @@ def test_a_button_that_cannot_be_pressed_says_why(
     assert "MTR, T1w and a measured DVR" in panel.setup.needs.text()
     panel.setup.folder.clear()
     assert "choose a run folder" in panel.start.toolTip()
+    panel.setup.folder.setText("~nobody-of-that-name/run")  # a home that is not there is a name like any other
+    assert panel.setup.run_folder == Path("~nobody-of-that-name/run")
 
 
 def test_an_exported_job_is_the_training_that_is_set_up(

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_myelin.core.errors import UsageError
 from napari_myelin.core.prepare.libraries import missing
 from napari_myelin.core.prepare.options import JOBS, PrepareOptions
 from napari_myelin.core.prepare.raw import WORK, RawSubject, refusal
 from napari_myelin.widgets.editors import Whole, tooltip_of
-from napari_myelin.widgets.panel import tint
+from napari_myelin.widgets.folder_field import FolderField
+from napari_myelin.widgets.panel import tint, wrapping_label
 from napari_myelin.widgets.session import Session
 from napari_myelin.widgets.subject.preparer import Wanted
 from napari_myelin.widgets.subject.scout import Scout
@@ -47,9 +47,9 @@ class RawForm(QWidget):
         self.memory = memory
         self.lacking = missing()
         self.scout = Scout(session, self)
-        self.raw, self.out = QLineEdit(), QLineEdit()
+        self.raw, self.out = FolderField(), FolderField()
         self.choose_raw, self.choose_out = QPushButton("Choose..."), QPushButton("Choose...")
-        self.found, self.holds = _line(), _line()
+        self.found, self.holds = wrapping_label(), wrapping_label()
         self.visits = VisitTable()
         self.form = GroupsForm(PrepareOptions())
         jobs = Field(1, ge=1, le=max(1, os.cpu_count() or 1), description=JOBS)
@@ -82,15 +82,13 @@ class RawForm(QWidget):
         label = QLabel("Side by side")
         label.setToolTip(self.jobs.toolTip())
         rows.addWidget(label, 6, 0)
-        rows.addWidget(self.jobs, 6, 1)
+        rows.addWidget(self.jobs, 6, 1, 1, 2)
 
     def _restore(self) -> None:
         self.raw.setText(str(self.memory.get("raw", "")))
         self.out.setText(str(self.memory.get("out", "")))
         self._suggested = str(self.memory.get("suggested", ""))
-        for name, value in self.memory.get("form", {}).items():
-            if name in self.form.editors:
-                self.form.editors[name].put(value)
+        self.form.put_given(self.memory.get("form", {}))
         self.jobs.put(self.memory.get("jobs", 1))
 
     def _connect(self) -> None:
@@ -100,8 +98,8 @@ class RawForm(QWidget):
         self.jobs.edited.connect(self._edited)
         self.visits.ticked.connect(self._ticked)
         self.scout.known.connect(self._found)
-        self.choose_raw.clicked.connect(lambda: self._choose(self.raw, "Raw BIDS dataset"))
-        self.choose_out.clicked.connect(lambda: self._choose(self.out, "Folder for the cohort"))
+        self.choose_raw.clicked.connect(lambda: self.raw.choose("Raw BIDS dataset"))
+        self.choose_out.clicked.connect(lambda: self.out.choose("Folder for the cohort", self.raw.path))
 
     # --- what is asked for --------------------------------------------------------------------------
 
@@ -115,7 +113,7 @@ class RawForm(QWidget):
         """
         if reason := self.objection():
             raise UsageError(reason)
-        raw, out = _path(self.raw), _path(self.out)
+        raw, out = self.raw.path, self.out.path
         assert raw is not None
         assert out is not None
         chosen = self.visits.chosen
@@ -124,7 +122,7 @@ class RawForm(QWidget):
 
     def objection(self) -> str:
         """Return why it cannot start so; empty where it can."""
-        raw, out = _path(self.raw), _path(self.out)
+        raw, out = self.raw.path, self.out.path
         if self.lacking:
             return self.lacking
         if raw is None:
@@ -143,14 +141,8 @@ class RawForm(QWidget):
 
     # --- when it changes ----------------------------------------------------------------------------
 
-    def _choose(self, field: QLineEdit, title: str) -> None:
-        start = _path(field) or _path(self.raw)
-        start = start if start is not None and start.exists() else Path.home()
-        if chosen := QFileDialog.getExistingDirectory(self, title, str(start)):
-            field.setText(in_home(Path(chosen)))
-
     def _raw_edited(self) -> None:
-        raw = _path(self.raw)
+        raw = self.raw.path
         self.memory["without"] = []  # who was left out was of another dataset
         if self.out.text() in ("", self._suggested):
             self._suggested = "" if raw is None else in_home(raw.parent / f"{raw.name}-cohort")
@@ -164,9 +156,9 @@ class RawForm(QWidget):
 
     def _edited(self) -> None:
         self.memory |= {"raw": self.raw.text(), "out": self.out.text(), "suggested": self._suggested}
-        self.memory["form"] = {name: editor.given() for name, editor in self.form.editors.items()}
+        self.memory["form"] = self.form.given()
         self.memory["jobs"] = self.jobs.given()
-        raw, out = _path(self.raw), _path(self.out)
+        raw, out = self.raw.path, self.out.path
         self.scout.ask(raw, out)
         against = refusal(raw, out) if raw is not None and out is not None else ""
         again = "The folder holds a prepared cohort: only what changed is made again."
@@ -189,18 +181,3 @@ class RawForm(QWidget):
         self.found.setVisible(bool(text))
         tint(self.found, "problem" if self.scout.problem else "note")
         self.changed.emit()
-
-
-def _path(field: QLineEdit) -> Path | None:
-    text = field.text().strip()
-    try:
-        return Path(text).expanduser() if text else None
-    except RuntimeError:  # ~somebody, who is not known here
-        return Path(text)
-
-
-def _line() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setMinimumWidth(80)
-    return label

@@ -7,12 +7,12 @@ from typing import Any
 import napari
 from qtpy.QtCore import QTimer, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Failed, duration
 from napari_myelin.widgets.docking import open_panel
-from napari_myelin.widgets.panel import allow, tint
+from napari_myelin.widgets.panel import allow, tint, wrapping_label
 from napari_myelin.widgets.session import Session
 from napari_myelin.widgets.subject.preparer import preparer_of
 from napari_myelin.widgets.subject.raw_form import RawForm
@@ -46,7 +46,7 @@ class RawScans(QWidget):
         super().__init__()
         self.preparer = preparer_of(session)
         self.form = RawForm(session, memory)
-        self.lacking, self.state, self.failures, self.known = (_words() for _ in range(4))
+        self.lacking, self.state, self.failures, self.known = (wrapping_label() for _ in range(4))
         self.start_button, self.cancel_button = QPushButton("Prepare"), QPushButton("Cancel")
         self.page_button = QPushButton("Quality page")
         self.bar = QProgressBar()
@@ -182,9 +182,3 @@ class RawSection(Section):
 def prepare_raw_scans(viewer: napari.Viewer) -> None:
     """Open the Subject panel where raw scans are prepared: a command of napari's palette."""
     open_panel(viewer, "Subject").raw_section.open(True)
-
-
-def _words() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    return label

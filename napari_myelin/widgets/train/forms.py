@@ -118,12 +118,22 @@ class GroupsForm(QWidget):
         self.blockSignals(False)
         self._edited()
 
+    def given(self) -> dict[str, Any]:
+        """Return what stands in the form by ``group.option``, unchecked: what is remembered of it."""
+        return {name: editor.given() for name, editor in self.editors.items()}
+
+    def put_given(self, values: dict[str, Any]) -> None:
+        """Show what was remembered; names that are no options any more are passed over."""
+        for name, value in values.items():
+            if name in self.editors:
+                self.editors[name].put(value)
+
     def table(self) -> dict[str, dict[str, Any]]:
         """Return the values in the form by group and option, unchecked."""
         table: dict[str, dict[str, Any]] = {}
-        for name, editor in self.editors.items():
+        for name, value in self.given().items():
             group, key = name.split(".")
-            table.setdefault(group, {})[key] = editor.given()
+            table.setdefault(group, {})[key] = value
         return table
 
     def options(self) -> Any:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QCheckBox, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_myelin.core.events import Failed, Finished
-from napari_myelin.widgets.panel import RESEARCH, tint
+from napari_myelin.widgets.panel import RESEARCH, tint, wrapping_label
 from napari_myelin.widgets.train.curves import Curves
 from napari_myelin.widgets.train.running import Run
 from napari_myelin.widgets.words import in_home
@@ -27,11 +27,11 @@ class RunView(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.run: Run | None = None
-        self.where = _line()
+        self.where = wrapping_label()
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(True)
-        self.place, self.outlook, self.sentence, self.notes = _line(), _line(), _line(), _line()
+        self.place, self.outlook, self.sentence, self.notes = (wrapping_label() for _ in range(4))
         self.curves = Curves()
         self.preview = QCheckBox("Preview layers")
         self.preview.setToolTip(
@@ -39,7 +39,7 @@ class RunView(QWidget):
         )
         self.use = QPushButton("Use in Predict")
         self.use.setToolTip("Open the Predict panel with this model.")
-        self.research = _line()
+        self.research = wrapping_label()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         parts = (self.where, self.sentence, self.bar, self.place, self.outlook, self.curves, self.preview)
@@ -116,10 +116,3 @@ class RunView(QWidget):
         phantom = " Trained on a phantom: its numbers say nothing about people." if run.phantom else ""
         self.research.setText(RESEARCH + phantom)
         self.research.setVisible(bool(run.course.validation))
-
-
-def _line() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setMinimumWidth(80)
-    return label

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.errors import UsageError
 from napari_myelin.core.options import Options
 from napari_myelin.core.options_file import options_from, preset, preset_names, read_options
 from napari_myelin.core.training.names import OPTIONS
-from napari_myelin.widgets.panel import tint
+from napari_myelin.widgets.folder_field import FolderField
+from napari_myelin.widgets.panel import tint, wrapping_label
 from napari_myelin.widgets.settings import setting, threads
 from napari_myelin.widgets.train.forms import OptionsForm
 from napari_myelin.widgets.train.outlook import Outlook
@@ -39,19 +40,19 @@ class TrainingSetup(QWidget):
         super().__init__()
         self.session, self.memory = session, memory
         self.outlook = Outlook(session, self)
-        self.cohort = _line()
+        self.cohort = wrapping_label()
         self.preset = QComboBox()
         self.preset.addItems(preset_names())
         self.preset.setToolTip("Options to begin with: those of the paper, or small ones for a first look.")
         self.form = OptionsForm(self._starting(str(memory.get("preset", "demo"))), opened="training")
-        self.folder = QLineEdit()
+        self.folder = FolderField()
         self.folder.setToolTip("Folder that the run makes: its options, events, state, preview and model.")
         self.choose = QPushButton("Choose...")
         self.choose.setToolTip("Choose the folder of a run, to resume it, or a new one.")
         self.fresh = QPushButton("New")
         self.fresh.setToolTip("Take a new folder that holds no run yet.")
-        self.holds = _line()
-        self.needs = _line()
+        self.holds = wrapping_label()
+        self.needs = wrapping_label()
         self._lay_out()
         self._restore()
         self._connect()
@@ -75,16 +76,14 @@ class TrainingSetup(QWidget):
 
     def _restore(self) -> None:
         self.preset.setCurrentText(self.form.preset)
-        for name, value in self.memory.get("form", {}).items():
-            if name in self.form.editors:
-                self.form.editors[name].put(value)
+        self.form.put_given(self.memory.get("form", {}))
         self.folder.setText(str(self.memory.get("folder") or in_home(free_folder())))
 
     def _connect(self) -> None:
         self.preset.textActivated.connect(lambda name: self.form.put(self._starting(name)))
         self.form.changed.connect(self._edited)
         self.folder.textChanged.connect(self._edited)
-        self.choose.clicked.connect(self._choose)
+        self.choose.clicked.connect(lambda: self.folder.choose("Run folder"))
         self.fresh.clicked.connect(lambda: self.folder.setText(in_home(free_folder())))
         self.outlook.known.connect(self._show_outlook)
         self.session.cohort_changed.connect(self._cohort_changed)
@@ -94,8 +93,7 @@ class TrainingSetup(QWidget):
     @property
     def run_folder(self) -> Path | None:
         """The folder that is given, None where none is."""
-        text = self.folder.text().strip()
-        return Path(text).expanduser() if text else None
+        return self.folder.path
 
     @property
     def holds_run(self) -> bool:
@@ -142,17 +140,10 @@ class TrainingSetup(QWidget):
 
     # --- when it changes ----------------------------------------------------------------------------
 
-    def _choose(self) -> None:
-        start = self.run_folder
-        start = start if start is not None and start.exists() else Path.home()
-        chosen = QFileDialog.getExistingDirectory(self, "Run folder", str(start))
-        if chosen:
-            self.folder.setText(chosen)
-
     def _edited(self) -> None:
         self.form.complaint()
         self.memory["preset"] = self.form.preset
-        self.memory["form"] = {name: editor.given() for name, editor in self.form.editors.items()}
+        self.memory["form"] = self.form.given()
         self.memory["folder"] = self.folder.text()
         self.holds.setText("The folder holds a run: Resume goes on with its own options." if self.holds_run else "")
         self.holds.setVisible(self.holds_run)
@@ -203,10 +194,3 @@ def free_folder() -> Path:
 
 def _name(cohort: Cohort) -> str:
     return (cohort.name or cohort.root.name) + (" (phantom)" if cohort.phantom else "")
-
-
-def _line() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setMinimumWidth(80)
-    return label
