@@ -53,7 +53,7 @@ class DeviceBox(QComboBox):
             kind = device.name.split(":")[0]
             name = device.name if self.each_gpu else kind
             if self.findData(name) < 0:
-                free = f", {device.free / 1e9:.1f} GB free" if device.free else ""
+                free = f", {device.free / 2**30:.1f} GiB free" if device.free else ""
                 self.addItem(f"{device.words}{free}", name)
         self.setEnabled(True)
         self.choose(str(setting("device")))

@@ -12,12 +12,14 @@ from napari_myelin.core.events import Failed
 from napari_myelin.widgets.closing import guard
 from napari_myelin.widgets.docking import join_tabs
 from napari_myelin.widgets.session import session_of
+from napari_myelin.widgets.styles import inks
 from napari_myelin.widgets.words import in_panel_words, notify
 
 RESEARCH = "Research software, not a medical device."
 WIDTH = 400  # px
-# read well on napari's dark and light theme alike
-COLOURS = {"good": "#2e9e5b", "problem": "#e5534b"}
+KIND = "saysKind"  # property of a widget that the panel's style sheet colours by
+# of marks in tables: 3 to 1 and more on napari's dark and light theme alike
+COLOURS = {"good": "#2b9455", "problem": "#e5534b"}
 
 
 class Column(QScrollArea):
@@ -57,6 +59,7 @@ class Panel(QWidget):
     """
 
     name = "panel"  # key of its form in the session's memory
+    _theme = ""  # whose colours it has
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -76,6 +79,19 @@ class Panel(QWidget):
         whole.setContentsMargins(4, 4, 4, 4)
         whole.addWidget(Column(inside), 1)
         whole.addWidget(self.message)
+        self._follow_theme()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Write sentences in colours that can be read where the window has taken another theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self._follow_theme()
+
+    def _follow_theme(self) -> None:
+        if self._theme != self.viewer.theme:
+            self._theme = self.viewer.theme
+            rules = (f'*[{KIND}="{kind}"] {{ color: {ink}; }}' for kind, ink in inks(self._theme).items())
+            self.setStyleSheet("\n".join(rules))
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """See to it that the panel has room, and that the window does not close upon running work."""
@@ -109,10 +125,11 @@ def wrapping_label() -> QLabel:
 
 
 def tint(widget: QWidget, kind: str) -> None:
-    """Colour a widget's text by what it says: ``note`` (as the theme has it), ``good`` or ``problem``."""
-    style = f"color: {COLOURS[kind]};" if kind in COLOURS else ""
-    if widget.styleSheet() != style:  # a style sheet lays the whole panel out again
-        widget.setStyleSheet(style)
+    """Colour a widget's text by what it says: ``note`` (as the theme has it), ``good``, ``problem`` or ``caution``."""
+    if widget.property(KIND) != kind:  # to polish it lays the whole panel out again
+        widget.setProperty(KIND, kind)
+        widget.style().unpolish(widget)
+        widget.style().polish(widget)
 
 
 def allow(button: QPushButton, reason: str, tooltip: str) -> None:

@@ -114,6 +114,9 @@ def test_the_walk_from_a_folder_to_a_resampled_subject(
     qtbot.waitUntil(lambda: "sub-01" in inspector.reports, timeout=30_000)
     rows = [[panel.geometry.item(row, c).text() for c in range(5)] for row in range(panel.geometry.rowCount())]
     assert rows[0] == ["DVR", "32×40×32", "4.88", "RAS", "100%"]  # noqa: RUF001
+    mask = [row[0] for row in rows].index("Lesion")  # a count, under a head that says Median
+    voxels = np.count_nonzero(session.lesion.array)
+    assert panel.geometry.item(mask, 5).text() == f"{voxels} vox"
     mtr = next(row for row in rows if row[0] == "MTR")
     assert mtr[:4] == ["MTR", "16×20×16", "9.76", "RAS"]  # noqa: RUF001
     assert "looks like mm2/s: multiply it by 1000" in panel.findings.text()

@@ -99,8 +99,10 @@ def _preview_lies_right(viewer: Any, folder: Path) -> None:
     frame = Frame(Volume(refined, affine))
     voxel = (9, 21, 13)
     world = affine @ [*voxel, 1]
+    assert not viewer.layers[TITLE + "MTR"].colorbar.visible
     for name in ("refined", "error"):
         layer = viewer.layers[TITLE + name]
+        assert layer.colorbar.visible  # its colours are numbers to be read
         shown = tuple(int(each) for each in np.round(layer.world_to_data(frame.shown(world[:3]))))
         with np.load(folder / "preview.npz") as file:
             assert layer.data[shown] == np.float32(file[name][voxel])

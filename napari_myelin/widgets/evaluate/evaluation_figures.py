@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_myelin.core.evaluation.score import SMALLEST
 from napari_myelin.core.evaluation.statistics import limits_of_agreement
 from napari_myelin.widgets.evaluate.evaluation_job import Evaluated
 
@@ -138,6 +139,8 @@ def draw_agreement(picture: Picture, done: Evaluated, method: str, what: str, in
             )
     axes.set_xlabel(f"mean of measured and predicted: {PAIRS[what].split(' of ')[0]}")
     axes.set_ylabel(f"predicted - measured{'' if what == 'shares' else ', DVR'}")
-    of = f"{len(keys)} lesions of {len(set(keys))} patients" if what == "lesions" else f"{len(keys)} patients"
+    of = f"{len(keys)} patients"
+    if what == "lesions":
+        of = f"{len(keys)} lesions above {SMALLEST:.0f} mm³ of {len(set(keys))} patients"
     axes.set_title(f"n = {of}{', phantom' if done.phantom else ''}", fontsize=9, color=ink)
     picture.canvas.draw_idle()

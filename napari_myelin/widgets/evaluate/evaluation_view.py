@@ -11,8 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QTabWidget, QVBoxLayo
 from napari_myelin.widgets.evaluate.evaluation_figures import PAIRS, Picture, draw_agreement, draw_boxes
 from napari_myelin.widgets.evaluate.evaluation_job import Evaluated
 from napari_myelin.widgets.evaluate.evaluation_tables import NumberTable, SubjectTable, fill_summary
-from napari_myelin.widgets.panel import RESEARCH
-from napari_myelin.widgets.styles import CAUTION
+from napari_myelin.widgets.panel import RESEARCH, tint
 from napari_myelin.widgets.words import in_panel_words
 
 BOXES = "Box: quartiles and median; whiskers: furthest within 1.5 times the box. Click a point to open its subject."
@@ -42,7 +41,7 @@ class EvaluationView(QWidget):
         self.title, self.warning = QLabel(), QLabel()
         for label in (self.title, self.warning):
             label.setWordWrap(True)
-        self.warning.setStyleSheet(f"color: {CAUTION};")
+        tint(self.warning, "caution")
         self.summary, self.subjects = NumberTable(), SubjectTable()
         self.boxes, self.agreement = Picture(), Picture()
         self.measure, self.method, self.pairs = QComboBox(), QComboBox(), QComboBox()

@@ -102,6 +102,7 @@ class LesionList(QTableWidget):
             self.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         self.horizontalHeaderItem(3).setToolTip(SHARE)
         self.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.horizontalHeader().setStyleSheet("QHeaderView::section { padding: 2px 6px; }")  # as the cells have
         self.setMinimumHeight(170)
         self.itemSelectionChanged.connect(self._select)
         work.changed.connect(self.refresh)

@@ -13,8 +13,8 @@ from napari_myelin.core.data.samples import sample_model
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Failed, duration
 from napari_myelin.widgets.jobs import Job
+from napari_myelin.widgets.panel import tint
 from napari_myelin.widgets.recent import recent, remember
-from napari_myelin.widgets.styles import CAUTION
 
 
 class ModelChoice(QWidget):
@@ -118,12 +118,11 @@ class ModelChoice(QWidget):
         for row, (name, text, tooltip) in enumerate(lines):
             left, right = QLabel(name), QLabel(text)
             left.setAlignment(Qt.AlignmentFlag.AlignTop)
-            left.setEnabled(False)  # the theme's quieter colour
             right.setWordWrap(True)
             right.setToolTip(tooltip)
             right.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
             if name == "Phantom":
-                right.setStyleSheet(f"color: {CAUTION};")
+                tint(right, "caution")
             self.grid.addWidget(left, row, 0)
             self.grid.addWidget(right, row, 1)
 

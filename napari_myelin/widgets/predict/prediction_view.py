@@ -21,7 +21,7 @@ NONE = "none"
 ROWS = (
     ("Mean DVR of lesions", "mean", "true_mean", "{:.3f}"),
     ("Demyelinated", "below", "true_below", "{:.1%}"),
-    ("Sure", "sure", "", "{:.1%}"),
+    ("Surely demyelinated", "sure", "", "{:.1%}"),
     ("Unsure", "unsure", "", "{:.1%}"),
     ("Overlap (Dice)", "dice", "", "{:.2f}"),
 )
@@ -30,7 +30,7 @@ TIPS = {
         "Share of lesion voxels whose DVR is below the threshold. Of a model that says its uncertainty it is what a "
         "measurement is expected to give: the mean probability of being below."
     ),
-    "Sure": "Share of lesion voxels that are below the threshold by more than the uncertainty.",
+    "Surely demyelinated": "Share of lesion voxels that are below the threshold by more than the uncertainty.",
     "Unsure": "Share of lesion voxels whose DVR is nearer to the threshold than the uncertainty, on either side.",
     "Overlap (Dice)": "Of the demyelinated voxels in the predicted and in the measured map; 1 is the same voxels.",
 }
@@ -101,7 +101,6 @@ class PredictionView(QWidget):
         self.grid.setColumnStretch(0, 1)
         self.heads = [QLabel(text) for text in ("predicted", "measured")]
         for column, head in enumerate(self.heads):
-            head.setEnabled(False)
             self.grid.addWidget(head, 0, column + 1, Qt.AlignmentFlag.AlignRight)
         for row, (name, predicted, true, _) in enumerate(ROWS, start=1):
             self.names[name] = QLabel(name)
@@ -153,7 +152,7 @@ class PredictionView(QWidget):
 
     def _legend(self, role: str, title: str, labels: tuple[int, ...]) -> None:
         head = QLabel(title)
-        head.setEnabled(False)
+        head.setStyleSheet("font-weight: bold;")
         first = self.legend.rowCount()
         self.legend.addWidget(head, first, 0, 1, 4)
         for place, label in enumerate(labels):

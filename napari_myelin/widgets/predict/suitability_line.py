@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QLabel
 
 from napari_myelin.core.events import StopRequest
 from napari_myelin.widgets.jobs import Job
-from napari_myelin.widgets.panel import COLOURS
 from napari_myelin.widgets.session import Session
-from napari_myelin.widgets.styles import CAUTION
+from napari_myelin.widgets.styles import inks
 from napari_myelin.widgets.words import in_panel_words
 
 
@@ -37,6 +36,14 @@ class SuitabilityLine(QLabel):
         self.flags: list[Any] | None = []
         self._asked = False
         self._job: Job | None = None
+        self._theme = session.viewer.theme
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Write in colours that can be read where the window has taken another theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and self._theme != self.session.viewer.theme:
+            self._theme = self.session.viewer.theme
+            self.setText(self._words())
 
     @property
     def errors(self) -> list[str]:
@@ -69,19 +76,24 @@ class SuitabilityLine(QLabel):
         self._show()
 
     def _show(self) -> None:
-        lines = []
+        words = self._words()
+        self.setText(words)
+        self.setVisible(bool(words))
+        self.changed.emit()
+
+    def _words(self) -> str:
+        """Return what it says, coloured."""
+        colours, lines = inks(self._theme), []
         for flag in self.flags or []:
-            colour = COLOURS["problem"] if flag.level == "error" else CAUTION
+            colour = colours["problem" if flag.level == "error" else "caution"]
             words = in_panel_words(flag.text[0].upper() + flag.text[1:])
             lines.append(f'<p style="margin: 2px 0; color: {colour};">{words}.</p>')
         if self.flags is None:
             lines = ["Comparing the subject with those of the training..."]
         elif not lines and self._asked and self.session.subject is not None:
             key = self.session.subject.key
-            lines = [f'<p style="color: {COLOURS["good"]};">{key} looks like the training subjects.</p>']
-        self.setText("".join(lines))
-        self.setVisible(bool(lines))
-        self.changed.emit()
+            lines = [f'<p style="color: {colours["good"]};">{key} looks like the training subjects.</p>']
+        return "".join(lines)
 
 
 def _flags(stop: StopRequest, card: Any, subject: Any, resample: bool, phantom: bool) -> Iterator[list[Any]]:

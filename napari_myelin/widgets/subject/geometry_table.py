@@ -73,7 +73,7 @@ def _texts(each: MapSummary) -> list[str]:
     sizes = [f"{edge:.3g}" for edge in each.spacing]
     spacing = sizes[0] if len(set(sizes)) == 1 else "\N{MULTIPLICATION SIGN}".join(sizes)
     shape = "\N{MULTIPLICATION SIGN}".join(map(str, each.shape))
-    values = f"{each.voxels}" if each.role in MASKS else f"{each.median:.3g}"
+    values = f"{each.voxels} vox" if each.role in MASKS else f"{each.median:.3g}"
     return [_name(each.role), shape, spacing, each.orientation, f"{each.overlap:.0%}", values]
 
 

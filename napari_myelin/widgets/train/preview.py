@@ -14,6 +14,7 @@ from napari_myelin.core.events import Failed
 from napari_myelin.widgets.jobs import Job
 from napari_myelin.widgets.layers import Frame
 from napari_myelin.widgets.maps import ShownMap, shown_map, take_away
+from napari_myelin.widgets.styles import WITH_BAR
 
 MARK = "napari_myelin_preview"  # not the mark of a subject's layers: these do not go when the subject changes
 TITLE = "preview: "
@@ -120,6 +121,7 @@ class Previews:
             **shown.style,
             **shown.placing,
         )
+        layer.colorbar.visible = shown.role in WITH_BAR
         # above the images, below the masks; and whoever is painting goes on with the layer they paint on
         active = viewer.layers.selection.active
         masks = [index for index, each in enumerate(viewer.layers) if isinstance(each, Labels)]
