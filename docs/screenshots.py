@@ -64,6 +64,7 @@ def lesions(studio: Studio) -> None:
     panel.lesions.selectRow(2)
     studio.viewer.layers.selection.active = studio.session.layer("lesion")
     panel.brush.tools.buttons()[1].click()
+    studio.point_at(0.69, 0.69)  # a small lesion at the back left: the circle is the brush
     studio.take("lesions")
     panel.brush.tools.buttons()[0].click()
     panel.lesions.clearSelection()

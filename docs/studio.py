@@ -101,6 +101,15 @@ class Studio:
         self.viewer.scene.camera.center = point
         self.viewer.scene.camera.zoom = zoom
 
+    def point_at(self, across: float, down: float) -> None:
+        """Move the mouse over the canvas, to shares of its width and height."""
+        from qtpy.QtCore import QPoint
+        from qtpy.QtTest import QTest
+
+        canvas = self.viewer.window._qt_viewer.canvas.native
+        QTest.mouseMove(canvas, QPoint(round(across * canvas.width()), round(down * canvas.height())))
+        rest()
+
     def take(self, name: str) -> None:
         """Save the window, in fewer colours where the file would be large."""
         self.viewer.window.activate()
