@@ -182,6 +182,11 @@ class RuntimeOptions(OptionGroup):
     num_nodes: int = Field(1, ge=1, description="Nodes (machines).")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", description="Arithmetic precision.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves the choice to torch.")
+    compile: bool = Field(
+        False,
+        description="Let torch.compile fuse the networks' operations, which takes minutes once and may pay on a GPU; "
+        "where it cannot, the run says so and goes on without.",
+    )
 
 
 class ThresholdOptions(OptionGroup):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.errors import MyelinError, UsageError
@@ -20,32 +18,11 @@ from napari_myelin.core.guard import FIRST_LOST, connection_lost, lost_process
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import free_memory, out_of_memory, resolve_device
 from napari_myelin.core.training.memory import amount, training_bytes, what_fits
+from napari_myelin.core.training.readings import DivergedError
 from napari_myelin.core.training.stage import Position
 from napari_myelin.core.training.step import StageNets
 
 REASON = "failed-{}.txt"  # in the run folder: why a process other than the first ended
-
-
-class DivergedError(MyelinError):
-    """A loss term is no longer finite."""
-
-
-def finite(losses: Mapping[str, Tensor], stage: str, position: Position) -> dict[str, float]:
-    """Return a step's loss terms as numbers, copied from the device at once.
-
-    Raises
-    ------
-    DivergedError
-        If one of them is NaN or infinite.
-    """
-    values = torch.stack([losses[name].float() for name in losses]).tolist()
-    for name, value in zip(losses, values, strict=True):
-        if not math.isfinite(value):
-            raise DivergedError(
-                f'the loss term "{name}" became {value} in stage {stage}, epoch {position.epoch + 1}, '
-                f"step {position.step + 1}; the state saved before it is kept"
-            )
-    return dict(zip(losses, values, strict=True))
 
 
 def refuse_broken_weights(nets: StageNets, stage: str, position: Position) -> None:

@@ -21,6 +21,7 @@ from napari_myelin.core.runtime import is_first_rank
 from napari_myelin.core.training.folder import SMALLER, STATE, open_run
 from napari_myelin.core.training.ground import Ground
 from napari_myelin.core.training.product import make_model
+from napari_myelin.core.training.readings import Readings
 from napari_myelin.core.training.record import Record
 from napari_myelin.core.training.stage import Best, Position, stage_names, stage_state
 from napari_myelin.core.training.state import save_state
@@ -40,6 +41,7 @@ class Keeper:
     """
 
     record: Record
+    readings: Readings
     fabric: Fabric
     ground: Ground
     cascade: Cascade
@@ -51,6 +53,7 @@ class Keeper:
         self.best: Best | None = None
         self.names = stage_names(options.network.refiners)
         self.stepped: dict[str, Change] = {}
+        self.uncompiled = ""  # why torch.compile cannot be used here
         self.keys: list[str] = []
         self.steps = 0
         self.began = time.monotonic()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_myelin.core.data.regions import LESION
 from napari_myelin.core.errors import UsageError
@@ -76,12 +76,12 @@ def open_stage(position: Position, cascade: Cascade, options: Options, fabric: F
         discriminator = build_discriminator(options.network, len(options.data.modalities), seed)
         discriminator = to_device(discriminator, fabric.device)
         set_forgetting(discriminator, options.training.checkpointing)
-        optimiser = fabric.setup_optimizers(torch.optim.Adam(discriminator.parameters(), lr=rate))
+        optimiser = _adam(discriminator, rate, options, fabric)
         before = Undo(discriminator, optimiser) if fabric.world_size == 1 else None
     loss = options.loss
     return StageNets(
         generator=generator,
-        generator_optimiser=fabric.setup_optimizers(torch.optim.Adam(generator.parameters(), lr=rate)),
+        generator_optimiser=_adam(generator, rate, options, fabric),
         discriminator=discriminator,
         discriminator_optimiser=optimiser,
         weight=loss.lambda_sketcher if sketching else loss.lambda_refiner,
@@ -95,6 +95,13 @@ def open_stage(position: Position, cascade: Cascade, options: Options, fabric: F
         average=Average(options.training.average) if options.training.average else None,
         before=before,
     )
+
+
+def _adam(network: nn.Module, rate: float, options: Options, fabric: Fabric) -> Any:
+    # fused: one pass over the weights and their moments, not one for each operation (docs/performance.md); but not
+    # where a scaler has to undo its scaling before gradients are clipped
+    fused = options.runtime.precision != "16-mixed"
+    return fabric.setup_optimizers(torch.optim.Adam(network.parameters(), lr=rate, fused=fused))
 
 
 def check_batch(batch: int, ranks: int) -> None:

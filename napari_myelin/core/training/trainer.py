@@ -19,12 +19,14 @@ from napari_myelin.core.runtime import (
     release_memory,
     to_device,
 )
-from napari_myelin.core.training.failure import finite, refuse_broken_weights
+from napari_myelin.core.training.compiling import compile_networks
+from napari_myelin.core.training.failure import refuse_broken_weights
 from napari_myelin.core.training.folder import LAST, MODEL, PREVIEW, is_finished
 from napari_myelin.core.training.ground import open_ground, prepare
 from napari_myelin.core.training.keeper import Keeper
 from napari_myelin.core.training.memory import training_bytes
 from napari_myelin.core.training.pace import averaged
+from napari_myelin.core.training.readings import Readings
 from napari_myelin.core.training.stage import (
     Best,
     Position,
@@ -34,7 +36,7 @@ from napari_myelin.core.training.stage import (
     make_sample,
     open_stage,
 )
-from napari_myelin.core.training.step import StageNets, train_step
+from napari_myelin.core.training.step import Losses, Sample, StageNets, train_step
 from napari_myelin.core.training.stepdown import Change, in_words, next_smaller, next_window
 from napari_myelin.core.training.validate import validate
 
@@ -66,16 +68,13 @@ class Trainer(Keeper):
         if state is not None:
             self.restore(state)
         self._settle()
+        nets = self._next_stage(state)
         yield self.started(resumed=state is not None)
         self.began = began - self.position.seconds
-        while self.position.stage < len(self.names):
-            nets = open_stage(self.position, self.cascade, self.options, self.fabric, self.steps)
-            if state is not None and "generator_optimiser" in state:
-                load_stage_state(nets, state)
-            state = None
-            stopped = yield from self._train_stage(nets)
-            if stopped:
+        while nets is not None:
+            if (yield from self._train_stage(nets)):
                 return
+            nets = self._next_stage()
         yield from self._finish()
 
     def _settle(self) -> None:
@@ -94,6 +93,21 @@ class Trainer(Keeper):
                 yield Stopped(self.names[min(at.stage, len(self.names) - 1)], at.epoch + 1, at.step)
                 return True
         return False
+
+    def _next_stage(self, state: dict[str, Any] | None = None) -> StageNets | None:
+        """Return what the stage that is next trains, as ``state`` has it; None where all are done."""
+        if self.position.stage == len(self.names):
+            return None
+        nets = open_stage(self.position, self.cascade, self.options, self.fabric, self.steps)
+        if state is not None and "generator_optimiser" in state:
+            load_stage_state(nets, state)
+        self.readings = Readings(self.names[self.position.stage], self.fabric.device)
+        if self.options.runtime.compile and not self.uncompiled:
+            before = list(self.cascade.stages)[: self.position.stage]
+            self.uncompiled = compile_networks(nets, before, lambda: self._sample(self.keys[0]), self.fabric)
+            if self.uncompiled:
+                self.ground.notes.append(f"torch.compile cannot be used here, trains without it ({self.uncompiled})")
+        return nets
 
     def _train_stage(self, nets: StageNets) -> Generator[Event, None, bool]:
         """Train the epochs of one stage; the generator's value is whether it was asked to stop."""
@@ -116,25 +130,33 @@ class Trainer(Keeper):
         batches = epoch_order(self.keys, position, self.options)
         rank, world = self.fabric.global_rank, self.fabric.world_size
         while position.step < len(batches):
-            if any_rank(bool(self.stop), self.fabric):
+            # ranks that agree on something wait for each other, and for their devices
+            if (world == 1 or not self.readings) and any_rank(bool(self.stop), self.fabric):
+                yield from self._read()
                 refuse_broken_weights(nets, self.names[position.stage], position)
                 yield self.save(nets)
                 with averaged(nets.generator, nets.average):
                     self.write_model(LAST)
                 yield Stopped(self.names[position.stage], position.epoch + 1, position.step)
                 return True
-            before = time.monotonic()
+            self.readings.begin()
             losses = yield from self._step(nets, batches[position.step][rank::world])
             position.step += 1
             position.steps_done += 1
-            for name, value in losses.items():
-                position.sums[name] = position.sums.get(name, 0.0) + value
-            seconds = time.monotonic() - before
-            yield Step(self.names[position.stage], position.epoch + 1, position.step, losses, seconds)
+            self.readings.add(position.epoch + 1, position.step, losses)
+            if self.readings.due or position.step == len(batches):
+                yield from self._read()
         refuse_broken_weights(nets, self.names[position.stage], position)
         return False
 
-    def _step(self, nets: StageNets, keys: list[str]) -> Generator[Event, None, dict[str, float]]:
+    def _read(self) -> Iterator[Step]:
+        """Read the losses of the steps since the last time, before anything is made of them or saved."""
+        for step in self.readings.read():
+            for name, value in step.losses.items():
+                self.position.sums[name] = self.position.sums.get(name, 0.0) + value
+            yield step
+
+    def _step(self, nets: StageNets, keys: list[str]) -> Generator[Event, None, Losses]:
         """Do one step, in a smaller way each time memory runs out; the generator's value is its loss terms."""
         while True:
             try:
@@ -148,13 +170,15 @@ class Trainer(Keeper):
                     raise self.leave(smaller) from error
             # only now, outside, nothing holds what the step had made
             nets.undo()
+            yield from self._read()
             yield self._step_down(nets, smaller, self.position.step + 1)
             yield self.save(nets)
 
-    def _try_step(self, nets: StageNets, keys: list[str]) -> dict[str, float]:
-        position = self.position
-        samples = [make_sample(self.ground, self.cascade, key, position, self.options) for key in keys]
-        return finite(train_step(nets, samples, self.fabric), self.names[position.stage], position)
+    def _try_step(self, nets: StageNets, keys: list[str]) -> Losses:
+        return train_step(nets, [self._sample(key) for key in keys], self.fabric)
+
+    def _sample(self, key: str) -> Sample:
+        return make_sample(self.ground, self.cascade, key, self.position, self.options)
 
     def _step_down(self, nets: StageNets, smaller: dict[str, Change], step: int) -> SteppedDown:
         """Let smaller options hold from the next step on; return the event that says so."""

@@ -140,3 +140,24 @@ def test_gradients_agree_with_finite_differences() -> None:
             below = network(x).square().mean()
             parameter[index] += 1e-6
         assert float(parameter.grad[index]) == pytest.approx(float((above - below) / 2e-6), rel=1e-3, abs=1e-8), name
+
+
+def test_a_volume_cropped_to_a_multiple_of_the_stride_says_the_same_beyond_the_receptive_field_of_the_cut() -> None:
+    torch.manual_seed(0)
+    network = UNet(2, 2, norm="none", dropout=0.0, output="linear").double()
+    for parameter in network.parameters():  # so that every level counts
+        torch.nn.init.normal_(parameter, std=0.3)
+    x = torch.randn(1, 2, 192, 16, 16, dtype=torch.float64, requires_grad=True)
+    network(x)[0, 0, 96, 8, 8].backward()
+    assert x.grad is not None
+    seen = x.grad.abs().amax(dim=(0, 1, 3, 4)).nonzero().flatten()
+    reach = int((seen - 96).abs().max())
+    assert 40 < reach < 80  # three halvings: what one voxel looks at
+    start = 40
+    with torch.no_grad():
+        whole, cropped = network(x), network(x[:, :, start:])
+        shifted = network(x[:, :, start - 4 : -4])[:, :, 4:]  # no multiple of the stride
+    beyond = reach + 8
+    torch.testing.assert_close(cropped[:, :, beyond:], whole[:, :, start + beyond :])
+    assert float((cropped - whole[:, :, start:])[:, :, :8].abs().max()) > 1e-4
+    assert float((shifted - whole[:, :, start:-4])[:, :, beyond:-beyond].abs().max()) > 1e-4

@@ -1,0 +1,126 @@
+"""Losses are read once in several steps on a GPU: the same events and weights, and nothing in a step waits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from runs import assert_same_weights, weights
+from tiny import tiny_accurate, tiny_options
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from napari_myelin.core.data.cohort import Cohort
+from napari_myelin.core.events import Epoch, Finished, Step, StopRequest, read_events
+from napari_myelin.core.networks.build import build_cascade
+from napari_myelin.core.options import Options
+from napari_myelin.core.training import trainer
+from napari_myelin.core.training.fit import fit
+from napari_myelin.core.training.readings import EVERY, DivergedError, Readings
+from napari_myelin.core.training.stage import Position, open_stage
+from napari_myelin.core.training.step import Sample, train_step
+
+GPU = torch.device("cuda")  # only its name is looked at
+
+
+@pytest.fixture
+def seldom(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Read the losses as seldom as on a GPU."""
+    monkeypatch.setattr(trainer, "Readings", lambda stage, device: Readings(stage, GPU))
+    return
+
+
+def losses_of(run: Path) -> list[tuple[Any, ...]]:
+    events = read_events(run / "events.jsonl")
+    return [(e.stage, e.epoch, e.step, e.losses) for e in events if isinstance(e, Step)]
+
+
+@pytest.mark.usefixtures("seldom")
+def test_a_run_that_reads_seldom_says_and_learns_the_same(small: Cohort, uninterrupted: Path, tmp_path: Path) -> None:
+    assert isinstance(list(fit(small, tiny_options(epochs=2), tmp_path / "run"))[-1], Finished)
+    assert losses_of(tmp_path / "run") == losses_of(uninterrupted)
+    assert_same_weights(weights(tmp_path / "run"), weights(uninterrupted))
+
+
+@pytest.mark.usefixtures("seldom")
+def test_a_stop_between_two_readings_loses_no_step(
+    small: Cohort, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, stop, real = tmp_path / "run", StopRequest(), trainer.train_step
+
+    def stopping(*arguments: Any) -> Any:
+        stop.request()
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "train_step", stopping)
+        list(fit(small, tiny_options(epochs=2), run, stop=stop))
+    assert len(losses_of(run)) == 1
+    assert isinstance(list(fit(small, tiny_options(epochs=2), run, resume=True))[-1], Finished)
+    assert losses_of(run) == losses_of(uninterrupted)
+    means = [e.losses for e in read_events(run / "events.jsonl") if isinstance(e, Epoch)]
+    assert means == [e.losses for e in read_events(uninterrupted / "events.jsonl") if isinstance(e, Epoch)]
+
+
+def test_a_gpu_is_read_once_in_several_steps_and_a_processor_after_each() -> None:
+    on_gpu, on_cpu = Readings("sketcher", GPU), Readings("sketcher", torch.device("cpu"))
+    for step in range(1, EVERY):
+        on_gpu.add(1, step, {"l1": torch.tensor(float(step))})
+        assert not on_gpu.due
+    on_gpu.add(1, EVERY, {"l1": torch.tensor(float(EVERY))})
+    on_cpu.add(1, 1, {"l1": torch.tensor(1.0)})
+    assert on_gpu.due
+    assert on_cpu.due
+    assert [(step.step, step.losses["l1"]) for step in on_gpu.read()] == [(n, float(n)) for n in range(1, EVERY + 1)]
+    assert len(on_gpu) == 0
+    assert list(on_gpu.read()) == []
+
+
+def test_the_step_whose_loss_is_no_number_is_named_after_those_before_it() -> None:
+    readings = Readings("refiner", GPU)
+    for step, value in enumerate((0.5, math.nan, 1.0), start=1):
+        readings.add(3, step, {"l1": torch.tensor(1.0), "adversarial": torch.tensor(value)})
+    steps = readings.read()
+    assert next(steps).losses == {"l1": 1.0, "adversarial": 0.5}
+    with pytest.raises(DivergedError, match='"adversarial" became nan in stage refiner, epoch 3, step 2'):
+        next(steps)
+
+
+class Waits(TorchDispatchMode):
+    """Notes each operation whose answer a GPU would have to be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = str(func)
+        counts = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "unique", "equal")
+        by_mask = "aten.index" in name and any(
+            isinstance(i, torch.Tensor) and i.dtype == torch.bool for i in (args[1] if len(args) > 1 else ()) or ()
+        )
+        if by_mask or any(f"aten.{count}." in name for count in counts):
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("options", [tiny_options(), tiny_accurate()], ids=["demo", "accurate"])
+def test_nothing_inside_a_step_waits_for_the_device(options: Options) -> None:
+    fabric = Fabric(accelerator="cpu", devices=1)
+    shape, modalities = (16, 32, 16), len(options.data.modalities)
+    cascade = build_cascade(options.network, modalities, seed=0)
+    nets = open_stage(Position(), cascade, options, fabric, steps=4)
+    volume = torch.randn(1, 1, *shape)
+    sample = Sample(
+        torch.randn(1, modalities, *shape), volume, (volume > 0).to(torch.uint8), volume.abs(), volume, seed=1
+    )
+    train_step(nets, [sample], fabric)  # ADAM makes its moments
+    with Waits() as waits:
+        losses = train_step(nets, [sample], fabric)
+        assert waits.found == []
+        float(losses["generator"])
+    assert waits.found == ["aten._local_scalar_dense.default"]
