@@ -86,7 +86,7 @@ def test_tables_and_pictures_hold_the_engines_numbers_and_a_click_opens_the_subj
     limits = limits_of_agreement([pair[0] for pair, _ in pairs], [pair[1] for pair, _ in pairs])
     lines = [line.get_ydata()[0] for line in axes.lines]
     np.testing.assert_allclose(lines, [limits.bias, limits.low, limits.high])
-    assert axes.get_title() == f"n = {len(pairs)} lesions above 106 mm³ of 3 patients, phantom"
+    assert axes.get_title() == f"n = {len(pairs)} lesions of 3 patients, phantom\n(lesions above 106 mm³)"
     assert axes.texts[0].get_text() == f"{limits.bias:+.3f}"
 
     # a click on a point, at its pixel, opens its subject

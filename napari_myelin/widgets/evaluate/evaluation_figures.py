@@ -139,8 +139,8 @@ def draw_agreement(picture: Picture, done: Evaluated, method: str, what: str, in
             )
     axes.set_xlabel(f"mean of measured and predicted: {PAIRS[what].split(' of ')[0]}")
     axes.set_ylabel(f"predicted - measured{'' if what == 'shares' else ', DVR'}")
-    of = f"{len(keys)} patients"
-    if what == "lesions":
-        of = f"{len(keys)} lesions above {SMALLEST:.0f} mm³ of {len(set(keys))} patients"
-    axes.set_title(f"n = {of}{', phantom' if done.phantom else ''}", fontsize=9, color=ink)
+    of = f"{len(keys)} lesions of {len(set(keys))} patients" if what == "lesions" else f"{len(keys)} patients"
+    # a line of its own: a panel is narrow
+    above = f"\n(lesions above {SMALLEST:.0f} mm³)" if what == "lesions" else ""
+    axes.set_title(f"n = {of}{', phantom' if done.phantom else ''}{above}", fontsize=9, color=ink)
     picture.canvas.draw_idle()

@@ -91,7 +91,7 @@ class GroupsForm(QWidget):
         inside = QWidget()
         rows = QFormLayout(inside)
         rows.setContentsMargins(14, 0, 0, 6)
-        rows.setVerticalSpacing(4)
+        rows.setVerticalSpacing(2)
         rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for key, field in kind.model_fields.items():
             editor = self.editors[f"{name}.{key}"] = editor_of(field)
