@@ -35,7 +35,7 @@ def test_failures_are_sentences_and_leave_the_app_ready(
         return predict.message.text()
 
     assert fails(RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")) == (
-        "out of memory on cpu: predict in windows (window 64), choose another device, or close other programs"
+        "out of memory on cpu: choose another device, or close other programs"
     )
     assert fails(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")).startswith("out of memory on")
     assert fails(MemoryError()).startswith("out of memory on cpu")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Progress
 
 Summary = Callable[[np.ndarray, np.ndarray], Any]
+ENDINGS = {"maps": ".npy", "labels": "_labels.npy", "table": ".json", "half": "_half.npy"}
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class CohortCache:
         self.summaries: dict[str, Any] = {}
         self._moments: dict[str, dict[str, tuple[Moments, Moments]]] = {}
         self._constants = ""  # digest of those that the arrays were scored with
+        self._scored: dict[str, set[Path]] | None = None  # arrays that are there, of each subject
 
     def build(self) -> Iterator[Progress]:
         """Fill the cache in one pass over the files; what is there and unchanged is not read again.
@@ -130,7 +131,7 @@ class CohortCache:
         try:
             # a private mapping: torch wants to be allowed to write, and whoever does writes to memory of its own
             flat = np.load(self._scores(key), mmap_mode="c")
-            regions, brain = np.load(self._labels(key), mmap_mode="c")
+            regions, brain = np.load(self._file(key, "labels"), mmap_mode="c")
             mri, dvr = flat[: maps * i * j * k], flat[maps * i * j * k :]
             mri, dvr = mri.reshape(i, j, k, maps), dvr.reshape(i, j, k)
         except (OSError, ValueError) as error:
@@ -146,29 +147,24 @@ class CohortCache:
     def clear(self) -> None:
         """Delete the arrays, and the folder unless it holds something else."""
         for key in self.subjects:
-            for path in (self._maps(key), self._labels(key), self._table(key), *self._all_scores(key), self._half(key)):
+            for path in (*(self._file(key, kind) for kind in ENDINGS), *self._all_scores(key)):
                 path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 
-    def _maps(self, key: str) -> Path:
-        return self.folder / f"{key}.npy"
-
-    def _labels(self, key: str) -> Path:
-        return self.folder / f"{key}_labels.npy"
-
-    def _table(self, key: str) -> Path:
-        return self.folder / f"{key}.json"
+    def _file(self, key: str, kind: str) -> Path:
+        return self.folder / f"{key}{ENDINGS[kind]}"
 
     def _scores(self, key: str) -> Path:
         # the name says with which constants: a file of that name is whole, and right
         return self.folder / f"{key}_scored-{self._constants}.npy"
 
-    def _half(self, key: str) -> Path:
-        return self.folder / f"{key}_half.npy"
-
-    def _all_scores(self, key: str) -> list[Path]:
-        return sorted(self.folder.glob(f"{glob.escape(key)}_scored-*.npy"))
+    def _all_scores(self, key: str) -> set[Path]:
+        if self._scored is None:  # the folder is looked through once, not for each subject
+            self._scored = {}
+            for path in self.folder.glob("*_scored-*.npy"):
+                self._scored.setdefault(path.name.rpartition("_scored-")[0], set()).add(path)
+        return self._scored.setdefault(key, set())
 
     def _fingerprint(self, subject: Subject) -> str:
         parts: list[object] = [self.grid.to_dict(), self.modalities, self.resample]
@@ -183,10 +179,10 @@ class CohortCache:
 
     def _unchanged(self, key: str, fingerprint: str) -> bool:
         try:
-            table = json.loads(self._table(key).read_text(encoding="utf-8"))
+            table = json.loads(self._file(key, "table").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        arrays = self._maps(key).exists() or self._all_scores(key)
+        arrays = self._file(key, "maps").exists() or self._all_scores(key)
         if table.get("fingerprint") != fingerprint or "summary" not in table or not arrays:
             return False
         self.digests[key], self.summaries[key] = table["digest"], table["summary"]
@@ -211,11 +207,12 @@ class CohortCache:
             for name, channel in zip(names, stack, strict=True)
         }
         self.summaries[key] = None if self.summary is None else self.summary(stack[:-1], stack[-1])
-        self._table(key).unlink(missing_ok=True)
+        self._file(key, "table").unlink(missing_ok=True)
         for scores in self._all_scores(key):  # of other files of the subject
-            scores.unlink()
-        self._save(self._maps(key), stack)
-        self._save(self._labels(key), labels)
+            scores.unlink(missing_ok=True)
+        self._all_scores(key).clear()
+        self._save(self._file(key, "maps"), stack)
+        self._save(self._file(key, "labels"), labels)
         # last, because its presence says that the arrays are whole
         table = {
             "fingerprint": fingerprint,
@@ -223,22 +220,23 @@ class CohortCache:
             "moments": {name: [asdict(whole), asdict(brain)] for name, (whole, brain) in moments.items()},
             "summary": self.summaries[key],
         }
-        write_atomically(self._table(key), json.dumps(table).encode())
+        write_atomically(self._file(key, "table"), json.dumps(table).encode())
         self._moments[key] = moments
 
     def _score(self, key: str, normalisation: Normalisation, harmonise: bool) -> None:
-        if not self._maps(key).exists():  # scored with other constants before
+        if not self._file(key, "maps").exists():  # scored with other constants before
             self._write(key, self.subjects[key], self._fingerprint(self.subjects[key]))
-        stack = np.load(self._maps(key))
+        stack = np.load(self._file(key, "maps"))
         scored = np.empty(stack.size, dtype=np.float32)
         maps = len(self.modalities)
         mri = scored[: maps * stack[0].size].reshape(*self.grid.shape, maps)
         for number, name in enumerate(self.modalities):
             mri[..., number] = normalisation.z(name, stack[number], harmonise)
         scored[mri.size :] = normalisation.z("dvr", stack[-1]).ravel()
-        self._save(self._half(key), scored)
-        self._half(key).replace(self._scores(key))
-        self._maps(key).unlink()
+        self._save(self._file(key, "half"), scored)
+        self._file(key, "half").replace(self._scores(key))
+        self._all_scores(key).add(self._scores(key))
+        self._file(key, "maps").unlink()
 
     def _save(self, path: Path, array: np.ndarray) -> None:
         try:

@@ -75,7 +75,7 @@ class Cohort:
         UsageError
             If a key fits no subject.
         """
-        wanted = [key if key.startswith("sub-") else f"sub-{key}" for key in keys]
+        wanted = dict.fromkeys(key if key.startswith("sub-") else f"sub-{key}" for key in keys)
         known = {subject.key for subject in self.subjects} | {f"sub-{subject.name}" for subject in self.subjects}
         for key in wanted:
             if key not in known:

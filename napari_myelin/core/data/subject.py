@@ -199,9 +199,7 @@ def _other_grid(where: str, volume: Volume, first: str, reference: Volume) -> st
 
 def persons_by_group(subjects: Iterable[Subject]) -> dict[str, list[str]]:
     """Return the names of each group's persons, each once whatever the visits, in order; ``""`` where none is said."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, dict[str, None]] = {}  # a dict's keys: in order, each once
     for subject in subjects:
-        names = groups.setdefault(subject.group or "", [])
-        if subject.name not in names:
-            names.append(subject.name)
-    return groups
+        groups.setdefault(subject.group or "", {})[subject.name] = None
+    return {group: list(names) for group, names in groups.items()}

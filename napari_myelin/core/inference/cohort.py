@@ -28,12 +28,10 @@ from napari_myelin.core.inference.outputs import (
     write_saliency,
 )
 from napari_myelin.core.inference.predict import check_usable, predict
-from napari_myelin.core.inference.suitability import likeness
+from napari_myelin.core.inference.suitability import likeness, memory_advice, window_problem
 from napari_myelin.core.options import RuntimeOptions
 from napari_myelin.core.prediction_options import PredictionOptions
 from napari_myelin.core.runtime import Processes, is_first_rank, launch_prediction, out_of_memory
-
-OUT_OF_MEMORY = "out of memory: predict in windows (--window 64), use --device cpu, or close other programs"
 
 
 def predict_cohort(
@@ -81,6 +79,9 @@ def predict_cohort(
     fabric, precision = launch_prediction(runtime), runtime.precision
     threshold = models[0].threshold if options.threshold_value is None else Threshold.fixed(options.threshold_value)
     outputs = Predictions(out, tuple(model.card for model in models), threshold, options)
+    advice = memory_advice([model.card for model in models], "use --device cpu")
+    problems = dict.fromkeys(window_problem(model.card, options.window) for model in models)
+    yield from _on_first_rank([Noted("--window", problem) for problem in problems if problem])
     kept: list[str] = []
     if fabric.is_global_zero:
         outputs = open_outputs(out, outputs.cards, threshold, options)
@@ -106,7 +107,7 @@ def predict_cohort(
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            skipped.append(Skipped(subject.key, OUT_OF_MEMORY))
+            skipped.append(Skipped(subject.key, f"out of memory: {advice}"))
             events = [skipped[-1]] if fabric.is_global_zero else []
         done = len(kept) + min((number + 1) * fabric.world_size, len(left))
         yield from _on_first_rank([*events, Progress("predicting", done, len(cohort.subjects), subject.key)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -54,6 +54,47 @@ def likeness(card: ModelCard, subject: Subject, resample: bool = False) -> list[
     if not any(finding.level == "error" for finding in findings):
         findings.extend(_brain_findings(card, subject, maps, resample))
     return findings
+
+
+def window_problem(card: ModelCard, window: int | None) -> str:
+    """Return why prediction in windows is not what a model has learnt, empty where it is, or where it is all the same.
+
+    A network that normalises does so over what it sees: a window of a brain has other means than the whole
+    (docs/performance.md, "Windows").
+
+    Parameters
+    ----------
+    card
+        The model's.
+    window
+        Edge in voxels; 0 the whole volume, None as the model was trained to.
+    """
+    network, learnt = card.options.network, card.options.training.window
+    normalises = network.generator == "unet" and network.norm == "instance"
+    largest = max(card.grid["shape"])
+    seen, before = (largest if edge == 0 else min(edge, largest) for edge in (window or 0, learnt))
+    if window is None or seen == before or not normalises:
+        return ""
+    on, here = (f"windows of {edge}" if edge < largest else "whole volumes" for edge in (before, seen))
+    return f"the model learnt on {on} and predicts in {here}: it normalises over what it sees, values may be far off"
+
+
+def memory_advice(cards: Sequence[ModelCard], device: str) -> str:
+    """Return what to do where a prediction does not fit.
+
+    Parameters
+    ----------
+    cards
+        Of the models.
+    device
+        How to choose another one, in the words of whoever asks.
+    """
+    window = 64  # half the edge of a head at 1.22 mm: a sixth of the memory
+    if any(window_problem(card, window) for card in cards):
+        return f"{device}, or close other programs; a model trained with crop and window {window} takes a sixth of it"
+    if any(max(card.grid["shape"]) > window for card in cards):
+        return f"predict in windows (window {window}), {device}, or close other programs"
+    return f"{device}, or close other programs"
 
 
 def _map_findings(card: ModelCard, name: str, volume: Volume) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 # torch (2.11 to 2.13) asks oneDNN for a lone volume only where channels x I x J are more than this; a smaller one goes
-# through a path that takes up to thirteen times as long (benchmarks/convolution.py)
+# through a path that takes up to thirteen times as long in float32 (benchmarks/convolution.py); bfloat16 never does
 SMALL = 20480
 
 
@@ -22,7 +22,8 @@ class Conv3d(nn.Conv3d):
         """Return what `torch.nn.Conv3d` returns, within float error: (B, inputs, I, J, K) to (B, outputs, ...)."""
         kernel, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
         edge = (x.shape[2] + 2 * padding - kernel) // stride + 1
-        if x.device.type != "cpu" or x.shape[0] != 1 or x[0, :, :, :, 0].numel() > SMALL or kernel == 1 or edge % 2:
+        small = x.device.type == "cpu" and x.shape[0] == 1 and x[0, :, :, :, 0].numel() <= SMALL
+        if not small or kernel == 1 or edge % 2 or torch.is_autocast_enabled("cpu"):
             return super().forward(x)
         padded = functional.pad(x, (0, 0, 0, 0, padding, padding))
         length = stride * (edge // 2 - 1) + kernel

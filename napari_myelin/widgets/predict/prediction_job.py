@@ -12,7 +12,7 @@ import numpy as np
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.core.events import Failed, Progress, Skipped, Stopped, StopRequest
+from napari_myelin.core.events import Failed, Noted, Progress, Skipped, Stopped, StopRequest
 from napari_myelin.core.prediction_options import PredictionOptions
 from napari_myelin.widgets.layers import Frame
 from napari_myelin.widgets.maps import ShownMap, shown_map
@@ -50,13 +50,14 @@ class Result:
     shown: dict[str, ShownMap] = field(default_factory=dict)
 
 
-def predicting(request: Request, stop: StopRequest) -> Iterator[Progress | Result | Stopped | Failed | Skipped]:
+def predicting(request: Request, stop: StopRequest) -> Iterator[Progress | Result | Stopped | Failed | Skipped | Noted]:
     """Predict a subject in steps, reading the wish to stop between them; memory is given back, whatever happens.
 
     Yields
     ------
-    Progress, Result, Stopped, Failed or Skipped
-        The `Result` once, unless it was stopped or failed; `Skipped` where the saliency alone cannot be had.
+    Progress, Result, Stopped, Failed, Skipped or Noted
+        The `Result` once, unless it was stopped or failed; `Skipped` where the saliency alone cannot be had; `Noted`
+        what is to be known of the maps.
     """
     import torch
 
@@ -71,7 +72,10 @@ def predicting(request: Request, stop: StopRequest) -> Iterator[Progress | Resul
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        advice = "predict in windows (window 64), choose another device, or close other programs"
+        from napari_myelin.core.inference.model import read_card
+        from napari_myelin.core.inference.suitability import memory_advice
+
+        advice = memory_advice([read_card(request.path)], "choose another device")
         failed = Failed(f"out of memory on {request.device}", advice)
     # only now nothing holds the network any more
     release_memory()
@@ -79,10 +83,11 @@ def predicting(request: Request, stop: StopRequest) -> Iterator[Progress | Resul
         yield failed
 
 
-def _steps(request: Request, stop: StopRequest) -> Iterator[Progress | Result | Stopped | Skipped]:
+def _steps(request: Request, stop: StopRequest) -> Iterator[Progress | Result | Stopped | Skipped | Noted]:
     from napari_myelin.core.data.usable import refuse_unusable
     from napari_myelin.core.inference.model import load_model
     from napari_myelin.core.inference.predict import predict_in_steps
+    from napari_myelin.core.inference.suitability import window_problem
 
     subject, options = request.subject, request.options
     model = load_model(request.path)
@@ -98,6 +103,8 @@ def _steps(request: Request, stop: StopRequest) -> Iterator[Progress | Result | 
         resample=options.resample,
         window=options.window,
     )
+    if problem := window_problem(model.card, options.window):
+        yield Noted(subject.key, problem)
     prediction: Any = None
     extra = int(options.saliency)
     done = 0

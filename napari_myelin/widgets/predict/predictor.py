@@ -8,7 +8,7 @@ from typing import Any
 
 from qtpy.QtCore import QTimer, Signal
 
-from napari_myelin.core.events import Failed, Progress, Saved, Skipped, Stopped
+from napari_myelin.core.events import Failed, Noted, Progress, Saved, Skipped, Stopped
 from napari_myelin.widgets.jobs import Job, Work
 from napari_myelin.widgets.maps import ShownMap, add_layer, raise_masks, role_of, take_away
 from napari_myelin.widgets.predict.prediction import ShownPrediction
@@ -33,7 +33,7 @@ class Predictor(Worker):
     Attributes
     ----------
     notes
-        What could not be done of the last prediction, in sentences.
+        What could not be done of the last prediction, or is to be known of it, in sentences.
     """
 
     done = Signal(str)
@@ -104,15 +104,15 @@ class Predictor(Worker):
 
     # --- what the job says --------------------------------------------------------------------------
 
-    def _take(self, event: Progress | Result | Stopped | Skipped) -> None:
+    def _take(self, event: Progress | Result | Stopped | Skipped | Noted) -> None:
         if isinstance(event, Progress):
             if event.done:
                 self._first = time.monotonic()
             else:
                 self._began = time.monotonic()
             super()._take(event)
-        elif isinstance(event, Skipped):
-            self.notes.append(event.reason)
+        elif isinstance(event, Skipped | Noted):
+            self.notes.append(event.reason if isinstance(event, Skipped) else event.text)
         elif isinstance(event, Stopped):
             self.done.emit("Cancelled: nothing was changed.")
         elif event.request.subject.key == getattr(self.session.subject, "key", None):

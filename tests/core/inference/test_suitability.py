@@ -8,8 +8,9 @@ import pytest
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume
-from napari_myelin.core.inference.model import Model
-from napari_myelin.core.inference.suitability import suitability
+from napari_myelin.core.inference.model import Model, ModelCard
+from napari_myelin.core.inference.suitability import memory_advice, suitability, window_problem
+from napari_myelin.core.options_file import options_from
 
 
 @pytest.fixture
@@ -100,3 +101,20 @@ def test_a_threshold_that_cannot_be_used_is_told(model: Model, subject: Subject)
     files = {role: source for role, source in subject.files.items() if role != "to_template"}
     (finding,) = suitability(model.card.model_copy(update={"threshold": voxelwise}), Subject("x", files=files))
     assert "type one (1.040)" in finding.text
+
+
+def test_windows_that_a_normalising_model_has_not_learnt_are_told_and_no_others(model: Model) -> None:
+    def card(learnt: int = 0, **network: object) -> ModelCard:
+        options = options_from({"network": network, "training": {"window": learnt, "crop": learnt}}, model.card.options)
+        return model.card.model_copy(update={"options": options, "grid": {"shape": [64, 96, 64], "spacing": [2, 2, 2]}})
+
+    assert "learnt on whole volumes and predicts in windows of 48" in window_problem(card(), 48)
+    assert "learnt on windows of 32 and predicts in windows of 48" in window_problem(card(32), 48)
+    assert "learnt on windows of 32 and predicts in whole volumes" in window_problem(card(32), 0)
+    for fine in (None, 0, 96, 128):  # as it learnt, or a window that holds everything
+        assert window_problem(card(), fine) == ""
+    assert window_problem(card(32), 32) == ""
+    assert window_problem(card(norm="none"), 48) == ""
+    assert window_problem(card(generator="residual"), 48) == ""
+    assert "a model trained with crop and window 64" in memory_advice([card()], "use another device")
+    assert memory_advice([card(norm="none")], "use another device").startswith("predict in windows (window 64), use")
