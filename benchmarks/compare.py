@@ -29,7 +29,7 @@ import torch
 from contestants import FIT, MONAI, PLAIN, Contestant, enter, options_of, spacing
 from rivals import Held, Loop, monai_build, our_build
 from schedule import schedule
-from table import Row, arguments, machine, report, run
+from table import Row, arguments, machine, report, resident, run
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_myelin.core.phantom.cohort import write_cohort
@@ -98,7 +98,7 @@ def peak_alone(name: str, given: argparse.Namespace) -> int:
     done = run(sys.executable, __file__, *words, *compiled, "--turns=1", "--only", name, "--shape", *shape)
     if done.code:
         raise RuntimeError(done.output)
-    return int(json.loads(done.output.splitlines()[-1])["allocated"]) or done.peak
+    return int(json.loads(done.output.splitlines()[-1])["peak"])
 
 
 def rows_of(names: list[str], given: argparse.Namespace) -> list[Row]:
@@ -178,11 +178,11 @@ def main() -> None:
 
 
 def alone(given: argparse.Namespace) -> None:
-    """Train one contestant and print what torch allocated on a GPU at its peak, 0 on a CPU."""
+    """Train one contestant and print its peak bytes."""
     with tempfile.TemporaryDirectory() as folder:
         take_turns({given.only: enter(given.only, given, Path(folder))}, given)
-    allocated = torch.cuda.max_memory_allocated() if given.device == "cuda" else 0
-    print(json.dumps({"allocated": allocated}))
+    peak = torch.cuda.max_memory_allocated() if given.device == "cuda" else resident("VmHWM")
+    print(json.dumps({"peak": peak}))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import statistics
 import subprocess
 import time
@@ -22,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from memory import write_table
-from table import COMMAND, ROOT, Row
+from table import COMMAND, ROOT, Row, resident
 
 from napari_myelin.core.data.cohort import open_cohort
 from napari_myelin.core.phantom.cohort import write_cohort
@@ -88,23 +87,11 @@ def watch(*words: str | Path, hear: Callable[[Line, subprocess.Popen[str]], None
             said.append(text)
             continue
         lines.append((at, line))
-        peak = max(peak, highest(child.pid))
+        peak = max(peak, resident("VmHWM", child.pid))
         if hear is not None:
             hear(line, child)
     code = child.wait()
     return Watched(code, time.perf_counter() - began, peak, lines, "".join(said))
-
-
-def highest(process: int) -> int:
-    """Return the most resident memory so far of a process in bytes (Linux); 0 where it is gone.
-
-    What `os.wait4` tells of a child is at least what its parent held when it was started: more than a small training.
-    """
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
-    except OSError:
-        return 0
-    return int(found[1]) * 1024 if found else 0
 
 
 def grid(edge: int) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import re
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from table import Row, arguments, machine, report, run
+from table import Row, arguments, machine, report, resident, run
 
 from napari_myelin.core.data.cohort import Cohort, open_cohort
 from napari_myelin.core.events import Failed, Step, StopRequest
@@ -76,13 +75,6 @@ CASES = (
     Case("paper", "paper", (128, 160, 128), steps=2, large=True),
     Case("paper, checkpointing", "paper", (128, 160, 128), CHECKPOINTING, steps=2, large=True),
 )
-
-
-def resident(name: str) -> int:
-    """Return ``VmRSS`` (now) or ``VmHWM`` (the most) of this process in bytes."""
-    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) * 1024
 
 
 def train(cohort: Cohort, options: Options, folder: Path, steps: int) -> None:

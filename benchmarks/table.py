@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -84,9 +85,21 @@ def report(title: str, rows: Sequence[Row], path: Path | None, began_on: dict[st
         path.write_text(json.dumps({"title": title, **began_on, "rows": [asdict(row) for row in rows]}, indent=1))
 
 
+def resident(name: str, process: int | str = "self") -> int:
+    """Return ``VmRSS`` (now) or ``VmHWM`` (the most so far) of a process in bytes (Linux); 0 where it is gone."""
+    try:
+        found = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0
+
+
 @dataclass(frozen=True)
 class Process:
-    """A finished child process: its exit ``code``, wall ``seconds``, ``peak`` resident memory in bytes, ``output``."""
+    """A finished child process: its exit ``code``, wall ``seconds``, ``peak`` resident memory in bytes, ``output``.
+
+    On Linux ``peak`` is at least what the parent held when it started the child.
+    """
 
     code: int
     seconds: float
