@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional
 
 from napari_myelin.core.networks.layers import InstanceNorm, Sums
@@ -26,8 +27,8 @@ Result = TypeVar("Result")
 
 def pays(x: Tensor) -> bool:
     """Return whether a volume is worth it: nothing is to be learnt, a processor, one subject, more than a few slabs."""
-    if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
-        return False
+    if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or isinstance(x, FakeTensor):
+        return False  # tensors without values know nothing of threads
     return x.device.type == "cpu" and x.shape[0] == 1 and x[0].nbytes > SLAB
 
 

@@ -84,6 +84,12 @@ def test_the_estimate_is_what_torch_allocates(name: str) -> None:
     assert training_bytes(given, SHAPE, 4) == pytest.approx(allocated(given), rel=0.1)
 
 
+def test_the_papers_full_size_is_told_though_its_sketch_would_be_predicted_slab_by_slab() -> None:
+    small, full = (training_bytes(preset("paper"), shape, 4) for shape in ((64, 96, 64), (128, 160, 128)))
+    assert 8e9 < full < 10e9
+    assert full / small == pytest.approx(128 * 160 * 128 / (64 * 96 * 64), rel=0.1)
+
+
 @pytest.mark.slow
 def test_a_batch_adds_the_same_again_and_ranks_share_it() -> None:
     one, two, three = (training_bytes(options(training={"batch": batch}), SHAPE, 4) for batch in (1, 2, 3))
