@@ -24,18 +24,18 @@ from napari_myelin.core.training.step import Sample, train_step
 from napari_myelin.core.training.stepdown import Change, changed, in_words, next_smaller
 
 CPU = torch.device("cpu")
-# of what a step without checkpointing holds in blocks that the C library keeps: as much lies idle between those in
-# use, by fit to what was measured (docs/performance.md, "Memory")
-IDLE = 0.45
-ALWAYS = 15e6  # bytes: code and plans of the kernels
+# what the C library keeps idle between the blocks in use, of what passes through a step without checkpointing and of
+# the weights, by fit to what was measured (docs/performance.md, "Memory")
+IDLE, IDLE_OF_WEIGHTS = 0.35, 0.75
 
 
 @dataclass(frozen=True)
 class StepBytes:
-    """Bytes of tensors at the ``peak`` of a step, and those of them in blocks that the C library keeps (``kept``)."""
+    """Bytes of tensors at the ``peak`` of a step, of those that pass in blocks that the C library keeps, of weights."""
 
     peak: int
-    kept: int
+    passing: int
+    weights: int
 
 
 def training_bytes(options: Options, shape: Sequence[int], modalities: int) -> int:
@@ -60,8 +60,9 @@ def training_bytes(options: Options, shape: Sequence[int], modalities: int) -> i
     if not on_cpu:
         return step.peak
     holding = changed(options, {"checkpointing": False}) if options.training.checkpointing else options
-    idle = _step_bytes(_essential(holding), (i, j, k), modalities).kept
-    return max(step.peak + int(ALWAYS + IDLE * idle), _reading_bytes((i, j, k), modalities))
+    passing = _step_bytes(_essential(holding), (i, j, k), modalities).passing
+    idle = int(IDLE * passing + IDLE_OF_WEIGHTS * step.weights)
+    return max(step.peak + idle, _reading_bytes((i, j, k), modalities))
 
 
 def parameters_of(options: Options, modalities: int) -> tuple[int, int]:
@@ -98,7 +99,8 @@ def _step_bytes(options: Options, shape: tuple[int, int, int], modalities: int) 
         # from the second step on there are ADAM's two moments of every weight, G's last gradient and its average
         own, other = (0 if net is None else _bytes(net) for net in (nets.generator, nets.discriminator))
         lasting = (4 if options.training.average else 3) * own + 2 * other
-    return StepBytes(ledger.peak + lasting, ledger.kept + lasting)
+        weights = _bytes(cascade) + other
+    return StepBytes(ledger.peak + lasting, max(0, ledger.kept - weights), weights)
 
 
 def _bytes(network: torch.nn.Module) -> int:

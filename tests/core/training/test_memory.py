@@ -85,9 +85,7 @@ def test_the_estimate_is_what_torch_allocates(name: str) -> None:
 
 
 def test_the_papers_full_size_is_told_though_its_sketch_would_be_predicted_slab_by_slab() -> None:
-    small, full = (training_bytes(preset("paper"), shape, 4) for shape in ((64, 96, 64), (128, 160, 128)))
-    assert 8e9 < full < 10e9
-    assert full / small == pytest.approx(128 * 160 * 128 / (64 * 96 * 64), rel=0.1)
+    assert 8e9 < training_bytes(preset("paper"), (128, 160, 128), 4) < 9.5e9  # 8.6 GB were measured
 
 
 @pytest.mark.slow
