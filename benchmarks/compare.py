@@ -4,11 +4,12 @@
     python benchmarks/compare.py --device cuda --precision bf16-mixed --schedule    # and 400 + 400 epochs, extrapolated
 
 The same simulated subjects in the same order, the same number of steps, batch 1, first weights alike where the networks
-are. They take turns, an epoch each, so that whatever else the machine does hits all; times are medians over turns,
+are. Each is a process of its own, with memory and libraries as they are by themselves. They take turns, an epoch each,
+so that whatever else the machine does hits all, and while one trains the others wait; times are medians over turns,
 ratios medians of the turns' own ratios, the first turn of a stage is left out. What comes on top of the steps at the
 end of an epoch (a state saved) is not timed here: ``training_step.py`` and ``--schedule`` do. The plain loop computes
 in float32 as torch does by itself (on a GPU its convolutions may use TF32), MONAI in the precision asked for.
-Peak memory is that of a process (CPU) or of torch's allocations (GPU) of each one alone, in a process of its own.
+Peak memory is that of the process (CPU) or of torch's allocations (GPU).
 Operations are counted by torch (multiply-adds of convolutions and matrix products, twice), the rate beside them is that
 of a large matrix product in the precision of ``fit``, measured in the same run. Needs the extra ``bench``.
 """
@@ -19,6 +20,7 @@ import argparse
 import json
 import math
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,10 +28,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contestants import FIT, MONAI, PLAIN, Contestant, enter, options_of, spacing
+from contestants import FIT, MONAI, PLAIN, enter, options_of, spacing
 from rivals import Held, Loop, monai_build, our_build
 from schedule import schedule
-from table import Row, arguments, machine, report, resident, run
+from table import Row, arguments, machine, report, resident
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_myelin.core.phantom.cohort import write_cohort
@@ -38,23 +40,45 @@ from napari_myelin.core.phantom.options import PhantomOptions
 STAGES = ("sketcher", "refiner")
 
 
-def take_turns(contestants: dict[str, Contestant], given: argparse.Namespace) -> dict[str, dict[str, Any]]:
+class Remote:
+    """A contestant in a process of its own, which does one thing at a time, when it is asked to."""
+
+    def __init__(self, name: str, given: argparse.Namespace) -> None:
+        words = [f"--{key}={getattr(given, key)}" for key in ("device", "precision", "maps", "turns", "cohort")]
+        words += ["--compile"] if given.compile else []
+        words += ["--shape", *(str(edge) for edge in given.shape), "--only", name]
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, *words: object) -> dict[str, float]:
+        """Have something done, and return what it says."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(*words, file=self.process.stdin, flush=True)
+        if not (answer := self.process.stdout.readline()):
+            raise RuntimeError("a contestant has ended, see above")
+        return dict(json.loads(answer))
+
+    def end(self) -> None:
+        """Let it go."""
+        self.process.kill()
+        self.process.wait()
+
+
+def take_turns(contestants: dict[str, Remote], given: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Let all train both stages in turns; return seconds of a step by turn, and the last turn's loss, of each."""
     out: dict[str, dict[str, Any]] = {}
     for stage, of_stage in enumerate(STAGES):
         for name, contestant in contestants.items():
-            contestant.open(stage)
+            contestant.ask("open", stage)
             out[f"{name} {of_stage}"] = {"seconds": []}
         for turn in range(given.turns + 1):
             for name, contestant in contestants.items():
-                row = out[f"{name} {of_stage}"]
-                contestant.settle()
-                finish(given.device)
-                began = time.perf_counter()
-                row["loss"] = contestant.turn()
-                finish(given.device)
+                row, done = out[f"{name} {of_stage}"], contestant.ask("turn")
+                row["loss"] = done["loss"]
                 if turn:
-                    row["seconds"].append((time.perf_counter() - began) / given.subjects)
+                    row["seconds"].append(done["seconds"] / given.subjects)
     return out
 
 
@@ -90,24 +114,15 @@ def product_rate(device: str, precision: str) -> float:
     return 2 * size**3 / statistics.median(seconds[2:])
 
 
-def peak_alone(name: str, given: argparse.Namespace) -> int:
-    """Return the peak bytes of a contestant that trains alone, two turns a stage, in a process of its own."""
-    words = [f"--{key}={getattr(given, key)}" for key in ("device", "precision", "maps", "subjects", "cohort")]
-    shape = [str(edge) for edge in given.shape]
-    compiled = ["--compile"] if given.compile else []
-    done = run(sys.executable, __file__, *words, *compiled, "--turns=1", "--only", name, "--shape", *shape)
-    if done.code:
-        raise RuntimeError(done.output)
-    return int(json.loads(done.output.splitlines()[-1])["peak"])
-
-
 def rows_of(names: list[str], given: argparse.Namespace) -> list[Row]:
     """Measure, and return the table."""
-    with tempfile.TemporaryDirectory() as folder:
-        contestants = {name: enter(name, given, Path(folder)) for name in names}
+    contestants = {name: Remote(name, given) for name in names}
+    try:
         measured = take_turns(contestants, given)
-        contestants.clear()
-    peaks = {name: peak_alone(name, given) for name in names}
+        peaks = {name: contestant.ask("peak")["peak"] for name, contestant in contestants.items()}
+    finally:
+        for contestant in contestants.values():
+            contestant.end()
     rate, voxels, rows = product_rate(given.device, given.precision), math.prod(given.shape), []
     for stage, of_stage in enumerate(STAGES):
         ours = measured[f"{FIT} {of_stage}"]["seconds"]
@@ -178,11 +193,25 @@ def main() -> None:
 
 
 def alone(given: argparse.Namespace) -> None:
-    """Train one contestant and print its peak bytes."""
+    """Be a contestant: do what is asked line by line, and answer with a line."""
     with tempfile.TemporaryDirectory() as folder:
-        take_turns({given.only: enter(given.only, given, Path(folder))}, given)
-    peak = torch.cuda.max_memory_allocated() if given.device == "cuda" else resident("VmHWM")
-    print(json.dumps({"peak": peak}))
+        contestant = enter(given.only, given, Path(folder))
+        for line in sys.stdin:
+            word, *stage = line.split()
+            answer: dict[str, float] = {}
+            if word == "open":
+                contestant.open(int(stage[0]))
+            elif word == "turn":
+                contestant.settle()
+                finish(given.device)
+                began = time.perf_counter()
+                answer["loss"] = contestant.turn()
+                finish(given.device)
+                answer["seconds"] = time.perf_counter() - began
+            else:
+                on_gpu = given.device == "cuda"
+                answer["peak"] = torch.cuda.max_memory_allocated() if on_gpu else resident("VmHWM")
+            print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

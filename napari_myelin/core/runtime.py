@@ -16,6 +16,7 @@ import torch
 
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.guard import guarded
+from napari_myelin.core.heap import trim
 from napari_myelin.core.options import RuntimeOptions
 
 if TYPE_CHECKING:  # it takes longer to import than torch, and who predicts on one device does without
@@ -65,6 +66,7 @@ def devices() -> list[Device]:
 def release_memory() -> None:
     """Give memory that nobody uses any more back to the device, after a failure too."""
     gc.collect()
+    trim()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
@@ -228,14 +230,12 @@ def draw_noise(like: torch.Tensor, seed: int, *key: int | str) -> torch.Tensor:
     return torch.randn(shape, generator=generator(like.device, seed, *key), device=like.device)
 
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-
-
 def out_of_memory(error: BaseException) -> bool:
     """Return whether ``error`` is the device or the machine running out of memory, however torch says it."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(each in str(error).lower() for each in words)
 
 
 def free_memory(device: torch.device) -> int:

@@ -105,7 +105,7 @@ class _Normalise(torch.autograd.Function):
             scale, shift, mean, inverse = _constants(map(Sums.of, _blocks(sample)), weight, bias, eps)
             constants += [mean, inverse]
             for block, into in zip(_blocks(sample), _blocks(to), strict=True):
-                into.copy_(torch.addcmul(shift, block, scale))
+                torch.addcmul(shift, block, scale, out=into)
         ctx.save_for_backward(x, weight, *constants)
         return out
 
@@ -131,7 +131,7 @@ class _Normalise(torch.autograd.Function):
             c = -a * total / count - b * mean.flatten()
             a, b, c = (_shaped(each.to(mean.dtype)) for each in (a, b, c))
             for block, g_block, into in zip(_blocks(sample), _blocks(g), _blocks(to), strict=True):
-                into.copy_(torch.addcmul(c, g_block, a).addcmul_(block, b))
+                torch.addcmul(c, g_block, a, out=into).addcmul_(block, b)
         return out, of_weight.to(weight.dtype), of_bias.to(weight.dtype), None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.events import Failed
 from napari_myelin.core.guard import FIRST_LOST, connection_lost, lost_process
 from napari_myelin.core.options import Options
-from napari_myelin.core.runtime import free_memory, out_of_memory, resolve_device
+from napari_myelin.core.runtime import free_memory, out_of_memory, release_memory, resolve_device
 from napari_myelin.core.training.memory import amount, training_bytes, what_fits
 from napari_myelin.core.training.readings import DivergedError
 from napari_myelin.core.training.stage import Position
@@ -85,9 +84,7 @@ def release(error: BaseException | None = None) -> None:
     while error is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    release_memory()
 
 
 def among_processes(failed: Failed, error: BaseException, run: Path, first: bool) -> Failed:

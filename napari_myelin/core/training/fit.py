@@ -9,6 +9,7 @@ from pathlib import Path
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Event, StopRequest
+from napari_myelin.core.heap import kept
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import is_first_rank
 from napari_myelin.core.training.failure import among_processes, describe, release
@@ -50,10 +51,11 @@ def fit(
     problem: Exception | None = None
     trainer = Trainer(cohort, options, run, stop)
     try:
-        for event in trainer.events(resume):
-            if speaks:
-                trainer.record.write(event)
-                yield event
+        with kept():
+            for event in trainer.events(resume):
+                if speaks:
+                    trainer.record.write(event)
+                    yield event
     except Exception as error:
         problem, trace = error, "".join(traceback.format_exception(error))
     if problem is not None:
