@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,7 +97,7 @@ def options_of(given: argparse.Namespace) -> Options:
     return options_from(
         {
             "data": {"shape": tuple(given.shape), "spacing": spacing(given), "validation": 0.0},
-            "network": {"maps": given.maps, "discriminator_maps": given.maps, "patch": min(32, *given.shape)},
+            "network": {"maps": given.maps, "discriminator_maps": given.maps, "patch": math.gcd(32, *given.shape)},
             "training": {"epochs": given.turns + 1},
             "runtime": {"device": given.device, "precision": given.precision, "compile": given.compile},
         },

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -103,7 +104,7 @@ def swapped(network: nn.Module, ours: type[nn.Module], forward: Callable[..., Te
 
 def steps(given: argparse.Namespace) -> dict[str, Step]:
     """Return the step as it is, and without each thing, by its name."""
-    network = NetworkOptions(maps=given.maps, discriminator_maps=given.maps, patch=min(32, *given.shape))
+    network = NetworkOptions(maps=given.maps, discriminator_maps=given.maps, patch=math.gcd(32, *given.shape))
     device = torch.device(given.device)
     generator = to_device(build_cascade(network, MODALITIES, seed=0).stages[1], device).train()
     discriminator = to_device(build_discriminator(network, MODALITIES, seed=1), device)

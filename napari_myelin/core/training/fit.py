@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 from napari_myelin.core.data.cohort import Cohort
@@ -51,7 +52,8 @@ def fit(
     problem: Exception | None = None
     trainer = Trainer(cohort, options, run, stop)
     try:
-        with kept():
+        # who trades time for memory does not want it kept
+        with nullcontext() if options.training.checkpointing else kept():
             for event in trainer.events(resume):
                 if speaks:
                     trainer.record.write(event)

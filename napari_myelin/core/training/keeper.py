@@ -14,6 +14,7 @@ from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.volume import write_atomically
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.events import Event, Saved, Started, StopRequest
+from napari_myelin.core.heap import give_back
 from napari_myelin.core.inference.model import Model, save_model
 from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.options import Options
@@ -76,6 +77,8 @@ class Keeper:
 
     def step_down(self, changes: dict[str, Change]) -> None:
         """Let smaller training options hold from here on."""
+        if changes.get("checkpointing"):
+            give_back()  # as `fit` does where it was asked for
         self.stepped |= changes
         self.options = changed(self.options, changes)
 

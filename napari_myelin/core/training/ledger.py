@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-MAPPED = 2**25  # bytes: the C library gives larger blocks back to the system at once, and keeps smaller ones
+from napari_myelin.core.heap import LARGEST
 
 
 class Ledger(TorchDispatchMode):
@@ -17,16 +17,22 @@ class Ledger(TorchDispatchMode):
 
     It sees what every operation returns, in the backward pass too, and when the last reference to it goes.
 
+    Parameters
+    ----------
+    largest
+        Bytes of a block from which on the C library gives it back at once when it is freed.
+
     Attributes
     ----------
     live, peak
         Bytes now, and the most.
     kept
-        At the peak, those in blocks that the C library keeps when they are freed (below `MAPPED`).
+        At the peak, those in blocks that the C library keeps when they are freed (below ``largest``).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, largest: int = LARGEST) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._largest = largest
         self.live = self.peak = self.kept = 0
         self._small = 0
         self._sizes: dict[int, int] = {}
@@ -56,7 +62,7 @@ class Ledger(TorchDispatchMode):
 
     def _add(self, size: int) -> None:
         self.live += size
-        self._small += size if abs(size) < MAPPED else 0
+        self._small += size if abs(size) < self._largest else 0
         self._highest(self.live)
 
     def _highest(self, size: int) -> None:

@@ -13,6 +13,7 @@ from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from napari_myelin.core.heap import LARGEST, USUAL
 from napari_myelin.core.networks.build import build_cascade, build_discriminator
 from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.options import Options
@@ -26,7 +27,8 @@ from napari_myelin.core.training.stepdown import Change, changed, in_words, next
 CPU = torch.device("cpu")
 # what the C library keeps idle between the blocks in use, of what passes through a step without checkpointing and of
 # the weights, by fit to what was measured (docs/performance.md, "Memory")
-IDLE, IDLE_OF_WEIGHTS = 0.35, 0.75
+IDLE, IDLE_OF_WEIGHTS = 0.36, 1.1
+ALWAYS = 5e6  # bytes: code and plans of the kernels
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,10 @@ def training_bytes(options: Options, shape: Sequence[int], modalities: int) -> i
     if not on_cpu:
         return step.peak
     holding = changed(options, {"checkpointing": False}) if options.training.checkpointing else options
-    passing = _step_bytes(_essential(holding), (i, j, k), modalities).passing
-    idle = int(IDLE * passing + IDLE_OF_WEIGHTS * step.weights)
+    # as `fit`: who checkpoints wants the memory back
+    largest = USUAL if options.training.checkpointing else LARGEST
+    passing = _step_bytes(_essential(holding), (i, j, k), modalities, largest).passing
+    idle = int(ALWAYS + IDLE * passing + IDLE_OF_WEIGHTS * step.weights)
     return max(step.peak + idle, _reading_bytes((i, j, k), modalities))
 
 
@@ -87,8 +91,8 @@ def _essential(options: Options) -> Options:
 
 
 @lru_cache(maxsize=64)
-def _step_bytes(options: Options, shape: tuple[int, int, int], modalities: int) -> StepBytes:
-    with FakeTensorMode(), Ledger() as ledger:
+def _step_bytes(options: Options, shape: tuple[int, int, int], modalities: int, largest: int = LARGEST) -> StepBytes:
+    with FakeTensorMode(), Ledger(largest) as ledger:
         mixed = options.runtime.precision == "bf16-mixed"
         plugin = MixedPrecision("bf16-mixed", "cpu") if mixed else None  # what Fabric takes itself, without a word
         fabric = Fabric(accelerator="cpu", devices=1, plugins=plugin)

@@ -9,11 +9,12 @@ import torch
 from lightning_fabric import Fabric
 from torch.profiler import ProfilerActivity, profile
 
+from napari_myelin.core.heap import LARGEST
 from napari_myelin.core.networks.build import build_cascade
 from napari_myelin.core.options import Options
 from napari_myelin.core.options_file import options_from, preset
 from napari_myelin.core.runtime import to_device
-from napari_myelin.core.training.ledger import MAPPED, Ledger
+from napari_myelin.core.training.ledger import Ledger
 from napari_myelin.core.training.memory import parameters_of, training_bytes, what_fits
 from napari_myelin.core.training.stage import Position, open_stage
 from napari_myelin.core.training.step import Sample, train_step
@@ -48,8 +49,8 @@ def test_the_ledger_counts_what_is_alive_by_hand() -> None:
 
 def test_the_ledger_knows_how_much_of_the_peak_is_in_small_blocks() -> None:
     with Ledger() as ledger:
-        held = [torch.empty(MAPPED, dtype=torch.uint8), torch.empty(1000, dtype=torch.uint8)]
-    assert (ledger.peak, ledger.kept) == (MAPPED + 1000, 1000)
+        held = [torch.empty(LARGEST, dtype=torch.uint8), torch.empty(1000, dtype=torch.uint8)]
+    assert (ledger.peak, ledger.kept) == (LARGEST + 1000, 1000)
     assert len(held) == 2
 
 
