@@ -46,7 +46,7 @@ def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(
 def test_a_dry_run_says_what_would_fit_where_it_does_not(
     phantom_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("napari_myelin.core.training.forecast.free_memory", lambda device: 25 * 2**20)
+    monkeypatch.setattr("napari_myelin.core.training.forecast.free_memory", lambda device: 16 * 2**20)
     assert call("fit", phantom_folder, *TINY, "--dry-run") == 0
     err = capsys.readouterr().err
     assert err.startswith("warning: may not fit: --crop 16 --window 16")
