@@ -26,8 +26,9 @@ from napari_myelin.core.training.stepdown import Change, changed, in_words, next
 
 CPU = torch.device("cpu")
 # what the C library keeps idle between the blocks in use, of what passes through a step without checkpointing and of
-# the weights, by fit to what was measured (docs/performance.md, "Memory")
-IDLE, IDLE_OF_WEIGHTS = 0.36, 1.1
+# the weights, by fit to what was measured (docs/performance.md, "Memory"); cubes use what the whole volumes that they
+# are cut from have left
+IDLE, IDLE_OF_CUBES, IDLE_OF_WEIGHTS = 0.36, 0.2, 1.1
 ALWAYS = 5e6  # bytes: code and plans of the kernels
 
 
@@ -65,7 +66,8 @@ def training_bytes(options: Options, shape: Sequence[int], modalities: int) -> i
     # as `fit`: who checkpoints wants the memory back
     largest = USUAL if options.training.checkpointing else LARGEST
     passing = _step_bytes(_essential(holding), (i, j, k), modalities, largest).passing
-    idle = int(ALWAYS + IDLE * passing + IDLE_OF_WEIGHTS * step.weights)
+    share = IDLE_OF_CUBES if options.training.crop else IDLE
+    idle = int(ALWAYS + share * passing + IDLE_OF_WEIGHTS * step.weights)
     return max(step.peak + idle, _reading_bytes((i, j, k), modalities))
 
 
@@ -143,9 +145,9 @@ def _cubes(sample: Sample, options: Options) -> Sample:
 
 
 def _reading_bytes(shape: tuple[int, int, int], modalities: int) -> int:
-    # a subject is read, scored, stacked and laid out, each a copy of M maps or M + 1, before it is cut into cubes
+    # a subject's M maps and target are read, brought onto the grid and stacked, before any is cut into cubes
     i, j, k = shape
-    return 4 * i * j * k * (4 * modalities + 3)
+    return 4 * i * j * k * (3 * modalities + 2)
 
 
 def what_fits(options: Options, shape: Sequence[int], modalities: int, available: int) -> str:
