@@ -67,7 +67,7 @@ def write_study_page(out: Path, results: Results, pictures: Sequence[StudyFigure
 # a figure keeps the size at which its text can be read, and scrolls on a narrow screen
 STYLE = """
 .study { margin: 1.2rem 0; } .study h3 { margin-bottom: .4rem; } .study .scroll { padding: .6rem; }
-.study svg { display: block; max-width: none; } .study figcaption { max-width: 90ch; }
+.study svg { display: block; max-width: none; margin: 0 auto; } .study figcaption { max-width: 90ch; }
 .marks { font-size: .82rem; max-width: 100ch; }
 @media (max-width: 520px) { .study td:first-child { white-space: normal; max-width: 7rem; } }
 """
