@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,6 +17,9 @@ from functools import lru_cache
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 LARGEST = 2**27  # bytes; larger blocks, of which there are few, still come and go: they would lie idle for too long
 USUAL = 2**25  # bytes: where the C library itself ends up, with twice as much kept at the end of the heap
+
+_users = 0
+_lock = threading.RLock()  # a training that nobody listens to any more may end in the middle of anything
 
 
 @lru_cache(maxsize=1)
@@ -48,9 +52,15 @@ def trim() -> None:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Keep freed memory within a block."""
-    keep_freed()
+    """Keep freed memory within a block; it goes back when the last of several blocks has ended, in whatever thread."""
+    global _users
+    with _lock:
+        _users += 1
+        keep_freed()
     try:
         yield
     finally:
-        give_back()
+        with _lock:
+            _users -= 1
+            if not _users:
+                give_back()

@@ -38,10 +38,13 @@ def test_a_large_block_is_handed_out_page_by_page_once_and_not_each_time() -> No
     give_back()
     own = [pages_of_a_block() for _ in range(3)]
     with kept():
-        pages_of_a_block()
+        with kept():  # of another training, which ends before this one
+            # several, because an aligned block seldom fits into the very place that one of its size has left
+            held = [torch.ones(BLOCK, dtype=torch.uint8) for _ in range(6)]
+            del held
         again = [pages_of_a_block() for _ in range(3)]
     assert min(own) > 1000  # 16,384 of 4 kB, where none is larger
-    assert max(again) < 100
+    assert max(again) < 1000
 
 
 def test_what_was_kept_goes_back_to_the_system() -> None:
