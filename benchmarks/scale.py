@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -161,17 +160,17 @@ def pace(done: Watched) -> float:
     return (times[-1] - times[0]) / (len(times) - 1)
 
 
+def at(line: Line, number: int) -> bool:
+    """Return whether a prediction says that so many subjects are through."""
+    return line.get("kind") == "progress" and line["done"] >= number
+
+
 def prediction_rows(many: Cohort, folder: Path) -> list[Row]:
     """Predict all, killed on the way, started again, and again once two damaged files are whole."""
     table, out = folder / f"cohort{many.subjects}.tsv", folder / "predicted"
     whole = damage(table, folder)
     third, words = math.ceil(many.subjects / 3), ("predict", many.run / "last.safetensors", table, "--out", out)
-
-    def kill(line: Line, child: subprocess.Popen[str]) -> None:
-        if line.get("kind") == "progress" and line["done"] >= third:
-            child.kill()
-
-    first = watch(*words, "--device", "cpu", hear=kill)
+    first = watch(*words, "--device", "cpu", hear=lambda line, child: child.kill() if at(line, third) else None)
     assert first.code < 0, first.said
     before = written(out)
     second = watch(*words, "--device", "cpu")

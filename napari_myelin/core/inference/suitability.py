@@ -89,9 +89,9 @@ def memory_advice(cards: Sequence[ModelCard], device: str) -> str:
     device
         How to choose another one, in the words of whoever asks.
     """
-    window = 64  # half the edge of a head at 1.22 mm: a sixth of the memory
+    window = 64  # half the edge of a head at 1.22 mm
     if any(window_problem(card, window) for card in cards):
-        return f"{device}, or close other programs; a model trained with crop and window {window} takes a sixth of it"
+        return f"{device}, or close other programs; a model trained with crop and window {window} takes less"
     if any(max(card.grid["shape"]) > window for card in cards):
         return f"predict in windows (window {window}), {device}, or close other programs"
     return f"{device}, or close other programs"
