@@ -81,6 +81,11 @@ class NetworkOptions(OptionGroup):
         False,
         description="The residual generator also says how uncertain it is: the measured DVR's variance in each voxel.",
     )
+    region_head: bool = Field(
+        False,
+        description="While the residual generator trains, its features are also taught to tell lesion, NAWM and the rest "
+        "apart; prediction needs no mask.",
+    )
     refiners: int = Field(1, ge=0, le=3, description="Refiners after the Sketcher; 0 is the Sketcher alone.")
     patch: int = Field(
         32, ge=8, le=128, multiple_of=8, description="Edge of the discriminator's patches in voxels; divides the grid."
@@ -229,6 +234,8 @@ class Options(OptionGroup):
     def _networks_can(self) -> Options:
         if self.network.variance and (self.network.generator != "residual" or self.loss.distance != "l2"):
             raise ValueError('variance needs generator "residual" and distance "l2"')
+        if self.network.region_head and (self.network.generator != "residual" or self.loss.distance != "l2"):
+            raise ValueError('region_head needs generator "residual" and distance "l2"')
         if self.loss.adversarial and self.training.crop % self.network.patch:
             raise ValueError(f"crop {self.training.crop} must be a multiple of the patch ({self.network.patch})")
         if 0 < self.training.crop < 16:

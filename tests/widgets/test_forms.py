@@ -27,7 +27,8 @@ def fields() -> Iterator[tuple[str, FieldInfo]]:
 
 
 # what an option goes with, where it cannot be set alone
-COMPANY = {"network.variance": {"network": {"generator": "residual"}, "loss": {"distance": "l2"}}}
+RESIDUAL = {"network": {"generator": "residual"}, "loss": {"distance": "l2"}}
+COMPANY = {"network.variance": RESIDUAL, "network.region_head": RESIDUAL}
 
 
 def another(name: str, field: FieldInfo) -> Any:

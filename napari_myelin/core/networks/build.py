@@ -20,7 +20,7 @@ def build_cascade(options: NetworkOptions, modalities: int, seed: int) -> Cascad
         if options.generator == "two_layer":
             return TwoLayer(inputs, options.maps)
         if options.generator == "residual":
-            return ResidualUNet(inputs, options.maps, outputs=2 if options.variance else 1)
+            return ResidualUNet(inputs, options.maps, variance=options.variance, region_head=options.region_head)
         return UNet(inputs, options.maps, options.norm, options.dropout, output=options.output)
 
     with torch.random.fork_rng(devices=[]):

@@ -17,6 +17,7 @@ from napari_myelin.core.networks.convolution import Conv3d
 from napari_myelin.core.networks.parts import InParts
 
 LEVELS = 2  # times the volume is halved
+REGIONS = 3  # other, NAWM, lesion
 LARGEST = 10.0  # logarithm of a variance, on either side: outside a brain nothing else holds it
 
 
@@ -51,11 +52,14 @@ class ResidualUNet(InParts):
         Channels of the input.
     maps
         Feature maps at full resolution; they double from level to level.
-    outputs
-        1 for a map, 2 for a map and the logarithm of its variance.
+    variance
+        Whether a second channel says the logarithm of the map's variance.
+    region_head
+        Whether, while it trains, three last channels say how likely other tissue, NAWM and lesion are (logits, in the
+        order of `napari_myelin.core.data.regions`). Nobody asks them at prediction; what they teach is in the features.
     """
 
-    def __init__(self, inputs: int, maps: int = 8, outputs: int = 1) -> None:
+    def __init__(self, inputs: int, maps: int = 8, *, variance: bool = False, region_head: bool = False) -> None:
         super().__init__()
         widths = [maps * 2**level for level in range(LEVELS + 1)]
         self.stem = Conv3d(inputs, maps, kernel_size=3, padding=1)
@@ -67,14 +71,15 @@ class ResidualUNet(InParts):
         self.linear = nn.Conv3d(inputs, 1, kernel_size=1)
         # what says the variance reads the features and does not shape them: they are the map's
         self.spread = nn.Sequential()
-        if outputs == 2:
+        if variance:
             last = nn.Conv3d(maps, 1, kernel_size=1)
             self.spread = nn.Sequential(nn.Conv3d(maps, maps, kernel_size=1), nn.SiLU(), last)
             nn.init.zeros_(last.weight)
         nn.init.zeros_(self.head.weight)
+        self.regions = nn.Conv3d(maps, REGIONS, kernel_size=1) if region_head else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, inputs, I, J, K) to (B, outputs, I, J, K); I, J, K are multiples of 4."""
+        """Map (B, inputs, I, J, K) to (B, channels, I, J, K); I, J, K are multiples of 4."""
         h, skips = self.stem(x), []
         for encoder, down in zip(self.encoders, self.downs, strict=False):
             h = self.part(encoder, h)
@@ -84,11 +89,21 @@ class ResidualUNet(InParts):
         for up, decoder in zip(reversed(self.ups), reversed(self.decoders), strict=True):
             h = self.part(partial(_join, up, decoder), skips.pop(), h)
         features = functional.silu(h)
-        out: Tensor = self.head(features) + self.linear(x)
-        if not len(self.spread):
-            return out
-        spread = self.spread(features.detach())
-        return torch.cat([out, LARGEST * torch.tanh(spread / LARGEST)], dim=1)
+        channels = [self.head(features) + self.linear(x)]
+        if len(self.spread):
+            channels.append(LARGEST * torch.tanh(self.spread(features.detach()) / LARGEST))
+        if self.regions is not None and self.training:
+            channels.append(self.regions(features))
+        return torch.cat(channels, dim=1)
+
+
+def split_channels(out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what a generator says, (B, channels, I, J, K), as map, log variance and logits of the regions.
+
+    The map has one channel; the others have none where the generator does not say them.
+    """
+    last = out.shape[1] - (REGIONS if out.shape[1] > REGIONS else 0)
+    return out[:, :1], out[:, 1:last], out[:, last:]
 
 
 def _join(up: nn.Module, decoder: nn.Module, skip: Tensor, below: Tensor) -> Tensor:

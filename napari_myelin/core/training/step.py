@@ -12,13 +12,15 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from napari_myelin.core.losses.adversarial import discriminator_loss, generator_loss, right_answers
-from napari_myelin.core.losses.reconstruction import plain_l1, region_l1, variance_term, weighted_l2
+from napari_myelin.core.losses.reconstruction import plain_l1, region_entropy, region_l1, variance_term, weighted_l2
+from napari_myelin.core.networks.residual import split_channels
 from napari_myelin.core.runtime import seeded
 from napari_myelin.core.training.pace import Average, cosine
 from napari_myelin.core.training.stepdown import Undo
 
 Losses = dict[str, Tensor]
 LIKELIHOOD = 0.1  # weight of the variance beside the squared errors
+TELLING = 0.1  # weight of telling the regions apart beside them
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def _generate(nets: StageNets, sample: Sample, fabric: Fabric) -> Tensor:
 
 def _reconstruction(nets: StageNets, sample: Sample, fake: Tensor, term: Losses) -> Tensor:
     """Return what is weighted by lambda, and note its parts in ``term``."""
-    map_, log_variance = fake[:, :1], fake[:, 1:]
+    map_, log_variance, logits = split_channels(fake)
     if not nets.squared:
         l1 = region_l1(map_, sample.dvr, sample.regions) if nets.region_weighted else plain_l1(map_, sample.dvr)
         term["l1"] = l1.detach()
@@ -149,6 +151,10 @@ def _reconstruction(nets: StageNets, sample: Sample, fake: Tensor, term: Losses)
         likelihood = variance_term(log_variance, map_, sample.dvr, sample.weights)
         term["variance"] = likelihood.detach()
         loss = loss + LIKELIHOOD * likelihood
+    if logits.shape[1]:
+        entropy = region_entropy(logits, sample.regions, sample.weights)
+        term["regions"] = entropy.detach()
+        loss = loss + TELLING * entropy
     return loss
 
 

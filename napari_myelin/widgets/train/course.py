@@ -24,6 +24,7 @@ TERMS = {
     "l1": "L1 (z-score)",
     "l2": "Squared error (z-score)",
     "variance": "log variance + error² / variance",
+    "regions": "cross-entropy of the regions",
     "generator": "G total",
     "adversarial": "G adversarial",
     "discriminator": "D",

@@ -16,7 +16,7 @@ from napari_myelin.core.options import NetworkOptions
 
 SMALL: dict[str, dict[str, Any]] = {
     "unet": {"maps": 4, "dropout": 0.3},
-    "residual": {"maps": 4, "variance": True},
+    "residual": {"maps": 4, "variance": True, "region_head": True},
     "two_layer": {"maps": 2},
 }
 

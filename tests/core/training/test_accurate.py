@@ -29,7 +29,7 @@ def run(small: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     events: list[Event] = list(fit(small, tiny_accurate(), run))
     assert isinstance(events[-1], Finished), events[-1]
     epochs = [event for event in events if isinstance(event, Epoch)]
-    assert set(epochs[0].losses) == {"l2", "variance", "generator"}
+    assert set(epochs[0].losses) == {"l2", "variance", "regions", "generator"}
     assert all(0 < epoch.validation["mse"] < epoch.validation["loss"] for epoch in epochs)  # the image; the brain
     return run
 
@@ -118,6 +118,7 @@ def test_memory_is_that_of_the_cubes_and_a_subjects_own_arrays_whatever_the_grid
     ("given", "words"),
     [
         ({"network": {"variance": True}}, 'variance needs generator "residual" and distance "l2"'),
+        ({"network": {"region_head": True}}, 'region_head needs generator "residual" and distance "l2"'),
         ({"training": {"crop": 8}, "network": {"patch": 8}}, "crop 8 must be 16 or more"),
         ({"training": {"crop": 40}}, "crop 40 must be a multiple of the patch"),
     ],

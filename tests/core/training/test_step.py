@@ -145,7 +145,7 @@ def test_checkpointing_trains_to_the_same_weights(fabric: Fabric) -> None:
 
 
 def test_squared_errors_with_a_clip_and_a_cosine_are_the_same_step_written_out(fabric: Fabric) -> None:
-    options = NetworkOptions(generator="residual", maps=2, variance=True)
+    options = NetworkOptions(generator="residual", maps=2, variance=True, region_head=True)
     ours, theirs = (build_cascade(options, 4, seed=1).stages[0] for _ in range(2))
     optimiser = fabric.setup_optimizers(torch.optim.Adam(ours.parameters(), lr=1.0))
     stage = StageNets(ours, optimiser, None, None, 3.0, False, "", squared=True, clip=0.5, rate=1e-2, steps=100)
@@ -157,8 +157,10 @@ def test_squared_errors_with_a_clip_and_a_cosine_are_the_same_step_written_out(f
         out = theirs(torch.cat([one.mri, one.condition], 1))
         squares = (out[:, :1] - one.dvr) ** 2
         fit = (one.weights * squares).sum() / one.weights.sum()
-        spread = one.weights * (out[:, 1:] + squares.detach() / out[:, 1:].exp())
-        total = 3 * (fit + 0.1 * spread.sum() / one.weights.sum())
+        spread = one.weights * (out[:, 1:2] + squares.detach() / out[:, 1:2].exp())
+        told = out[:, 2:].log_softmax(1).gather(1, one.regions.long())
+        beside = spread.sum() - (one.weights * told).sum()
+        total = 3 * (fit + 0.1 * beside / one.weights.sum())
         plain.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
