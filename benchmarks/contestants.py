@@ -20,6 +20,7 @@ from napari_myelin.core.runtime import launch
 from napari_myelin.core.training.fit import fit
 from napari_myelin.core.training.ground import open_ground, prepare
 from napari_myelin.core.training.stage import Position, epoch_order
+from napari_myelin.core.working import result_of
 
 FIT, PLAIN, MONAI = "fit", "plain", ("UNet", "DynUNet")
 HEAD = 160 * 1.22  # mm that the longest edge spans, whatever the number of voxels
@@ -116,7 +117,7 @@ def enter(name: str, given: argparse.Namespace, folder: Path) -> Contestant:
     if name == FIT:
         return Fit(cohort, options, folder)
     fabric = launch(options.runtime)
-    ground = open_ground(cohort, options, folder / name)
+    ground = result_of(open_ground(cohort, options, folder / name))
     for _ in prepare(ground, options, fabric):
         pass
     subjects = {}

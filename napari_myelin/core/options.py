@@ -83,8 +83,7 @@ class NetworkOptions(OptionGroup):
     )
     region_head: bool = Field(
         False,
-        description="While the residual generator trains, its features are also taught to tell lesion, NAWM and the rest "
-        "apart; prediction needs no mask.",
+        description="While it trains, the residual generator also learns to tell lesion, NAWM and the rest apart.",
     )
     refiners: int = Field(1, ge=0, le=3, description="Refiners after the Sketcher; 0 is the Sketcher alone.")
     patch: int = Field(
@@ -232,16 +231,14 @@ class Options(OptionGroup):
 
     @model_validator(mode="after")
     def _networks_can(self) -> Options:
-        if self.network.variance and (self.network.generator != "residual" or self.loss.distance != "l2"):
-            raise ValueError('variance needs generator "residual" and distance "l2"')
-        if self.network.region_head and (self.network.generator != "residual" or self.loss.distance != "l2"):
-            raise ValueError('region_head needs generator "residual" and distance "l2"')
+        for head in ("variance", "region_head"):
+            if getattr(self.network, head) and (self.network.generator, self.loss.distance) != ("residual", "l2"):
+                raise ValueError(f'{head} needs generator "residual" and distance "l2"')
         if self.loss.adversarial and self.training.crop % self.network.patch:
             raise ValueError(f"crop {self.training.crop} must be a multiple of the patch ({self.network.patch})")
-        if 0 < self.training.crop < 16:
-            raise ValueError(f"crop {self.training.crop} must be 16 or more, or 0 for the whole volume")
-        if 0 < self.training.window < 16:
-            raise ValueError(f"window {self.training.window} must be 16 or more, or 0 for the whole volume")
+        for name, edge in (("crop", self.training.crop), ("window", self.training.window)):
+            if 0 < edge < 16:
+                raise ValueError(f"{name} {edge} must be 16 or more, or 0 for the whole volume")
         return self
 
     @model_validator(mode="after")

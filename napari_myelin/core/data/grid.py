@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from scipy.ndimage import affine_transform
 
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume
+from napari_myelin.core.events import Progress
 
 SAME = 0.01  # relative difference of spacing below which voxels are copied and never interpolated
 RAS = np.array([[0, 1], [1, 1], [2, 1]])
@@ -199,7 +200,9 @@ class Placement:
         return bool((self.start >= -0.5).all() and (last <= np.asarray(tuple(shape)) - 0.5).all())
 
 
-def fitting_grid(subjects: Iterable[Subject], spacing: float | None, multiple: int, resample: bool = False) -> Grid:
+def fitting_grid(
+    subjects: Sequence[Subject], spacing: float | None, multiple: int, resample: bool = False
+) -> Generator[Progress, None, Grid]:
     """Return the smallest grid that holds every subject's brain.
 
     Parameters
@@ -214,13 +217,14 @@ def fitting_grid(subjects: Iterable[Subject], spacing: float | None, multiple: i
         As for `Subject.volume`.
     """
     extents, own = [], None
-    for subject in subjects:
+    for number, subject in enumerate(subjects, 1):
         reference = subject.reference()
         orientation = io_orientation(reference.affine)
         low, high = _box(reference, subject.brain(resample), orientation)
         size = np.linalg.norm((reference.affine @ inv_ornt_aff(orientation, reference.shape))[:3, :3], axis=0)
         own = size if own is None else own
         extents.append((high - low) * size)
+        yield Progress("measuring brains", number, len(subjects), subject.key)
     step = np.full(3, spacing) if spacing is not None else np.asarray(own)
     voxels = np.ceil(np.max(extents, axis=0) / step - 1e-3)
     i, j, k = (int(-(-int(count) // multiple) * multiple) for count in voxels)

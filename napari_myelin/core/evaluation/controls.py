@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
@@ -13,39 +13,46 @@ from napari_myelin.core.data.transform import read_transform
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
 from napari_myelin.core.evaluation.demyelination import Threshold
+from napari_myelin.core.events import Progress
 from napari_myelin.core.options import ThresholdOptions
 
+TASK = "reading the controls' white matter"
 FWHM_TO_SD = 1 / np.sqrt(8 * np.log(2))
 TEMPLATE_SHAPE = (91, 109, 91)  # MNI152 at 2 mm
 TEMPLATE_AFFINE = np.array([[2.0, 0, 0, -90], [0, 2.0, 0, -126], [0, 0, 2.0, -72], [0, 0, 0, 1]])
 
 
-def global_threshold(controls: Iterable[tuple[np.ndarray, np.ndarray]], k: float = 1.0) -> Threshold:
+def global_threshold(
+    controls: Sequence[Subject], k: float = 1.0, *, resample: bool = False
+) -> Generator[Progress, None, Threshold]:
     """Return mean - k SD over the white-matter voxels of all controls, in one pass.
 
     Parameters
     ----------
     controls
-        DVR map and bool white-matter mask of each.
+        With ``dvr`` and ``wm``.
     k
         Standard deviations.
+    resample
+        As for `Subject.volume`.
 
     Raises
     ------
     MyelinError
         If there is no white-matter voxel at all.
     """
-    total, count = Moments.of(np.zeros(0)), 0
-    for dvr, wm in controls:
-        total, count = total + Moments.of(dvr[wm]), count + 1
+    total = Moments.of(np.zeros(0))
+    for number, subject in enumerate(controls, 1):
+        total += Moments.of(subject.volume("dvr", resample).array[subject.volume("wm", resample).array])
+        yield Progress(TASK, number, len(controls), subject.key)
     if total.count == 0:
         raise MyelinError("the controls' white-matter masks are empty: a group threshold needs white matter")
-    return Threshold("global", total.mean - k * total.sd, k, count)
+    return Threshold("global", total.mean - k * total.sd, k, len(controls))
 
 
 def template_threshold(
     controls: Sequence[Subject], k: float = 1.0, *, fwhm: float = 4.0, sd_floor: float = 0.05, resample: bool = False
-) -> Threshold:
+) -> Generator[Progress, None, Threshold]:
     """Return mean - k SD over controls, voxel by voxel in template space (MNI152, 2 mm).
 
     Each control's DVR is smoothed, then brought to the template with its transform, whose inverse is found by
@@ -73,22 +80,24 @@ def template_threshold(
         raise MyelinError("a voxelwise threshold needs two controls or more: use --threshold global")
     total = np.zeros(TEMPLATE_SHAPE)
     squares, count = np.zeros(TEMPLATE_SHAPE), np.zeros(TEMPLATE_SHAPE, dtype=int)
-    for subject in controls:
+    for number, subject in enumerate(controls, 1):
         values, there = _on_template(subject, fwhm, resample)
         total += np.where(there, values, 0)
         squares += np.where(there, values**2, 0)
         count += there
+        yield Progress(TASK, number, len(controls), subject.key)
     enough = count >= 2
     mean = np.divide(total, count, where=enough, out=np.zeros(TEMPLATE_SHAPE))
     variance = np.divide(squares - count * mean**2, count - 1, where=enough, out=np.zeros(TEMPLATE_SHAPE))
     sd = np.maximum(np.sqrt(np.maximum(variance, 0)), sd_floor)
-    pairs = ((s.volume("dvr", resample).array, s.volume("wm", resample).array) for s in controls)
-    fallback = global_threshold(pairs, k)
+    fallback = yield from global_threshold(controls, k, resample=resample)
     voxelwise = np.where(enough, mean - k * sd, np.nan).astype(np.float32)
     return Threshold("template", fallback.value, k, len(controls), voxelwise, TEMPLATE_AFFINE)
 
 
-def group_threshold(controls: Sequence[Subject], wanted: ThresholdOptions, resample: bool = False) -> Threshold | None:
+def group_threshold(
+    controls: Sequence[Subject], wanted: ThresholdOptions, resample: bool = False
+) -> Generator[Progress, None, Threshold | None]:
     """Return the threshold that the options ask for; None where no control has white matter to take it from.
 
     Parameters
@@ -111,9 +120,8 @@ def group_threshold(controls: Sequence[Subject], wanted: ThresholdOptions, resam
     if not usable:
         return None
     if wanted.threshold == "template":
-        return template_threshold(usable, wanted.threshold_k, resample=resample)
-    maps = ((s.volume("dvr", resample).array, s.volume("wm", resample).array) for s in usable)
-    return global_threshold(maps, wanted.threshold_k)
+        return (yield from template_threshold(usable, wanted.threshold_k, resample=resample))
+    return (yield from global_threshold(usable, wanted.threshold_k, resample=resample))
 
 
 def _on_template(subject: Subject, fwhm: float, resample: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Reconstruction terms: L1, plain (Eq. 4) and region-weighted (Eq. 5), squared errors, and what is learnt beside them."""
+"""Reconstruction terms: L1, plain (Eq. 4) and region-weighted (Eq. 5), squared errors, and what is learnt beside."""
 
 from __future__ import annotations
 

@@ -38,6 +38,7 @@ from napari_myelin.core.study.simulation import simulation
 from napari_myelin.core.study.voxelwise import Predictor, noise_free, train_boosting, train_ceiling, train_linear
 from napari_myelin.core.training.fit import fit
 from napari_myelin.core.training.names import MODEL, OPTIONS, STOP
+from napari_myelin.core.working import result_of
 
 FURTHER = "further"  # inside the ceiling's folder: what was drawn from each further patient
 
@@ -209,7 +210,7 @@ def fold_threshold(plan: Plan, fold: Fold) -> Threshold | None:
     """Return the demyelination threshold of a fold, from all its training controls: the same for every method."""
     options = plan.study.options
     controls = [subject for subject in plan.training(fold) if subject.group == "HC"]
-    return group_threshold(controls, options.demyelination, options.data.resample)
+    return result_of(group_threshold(controls, options.demyelination, options.data.resample))
 
 
 def _truth(subject: Subject, threshold: Threshold | None, resample: bool) -> Truth:

@@ -11,6 +11,7 @@ from napari_myelin.core.runtime import free_memory, resolve_device
 from napari_myelin.core.training.ground import network_grid, usable_subjects
 from napari_myelin.core.training.memory import parameters_of, training_bytes, what_fits
 from napari_myelin.core.training.split import hold_out
+from napari_myelin.core.working import result_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def forecast(cohort: Cohort, options: Options, grid: Grid | None = None) -> Fore
     device = resolve_device(options.runtime.device)
     subjects, notes = usable_subjects(cohort, options.data)
     training, validation = hold_out(subjects, options.data.validation, options.training.seed)
-    grid = network_grid(training, options) if grid is None else grid
+    grid = result_of(network_grid(training, options)) if grid is None else grid
     modalities = len(options.data.modalities)
     need, free = training_bytes(options, grid.shape, modalities), free_memory(device)
     advice = what_fits(options, grid.shape, modalities, free) if 0 < free < need else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def usable_subjects(cohort: Cohort, options: DataOptions) -> tuple[list[Subject]
     return subjects, notes
 
 
-def open_ground(cohort: Cohort, options: Options, run: Path) -> Ground:
+def open_ground(cohort: Cohort, options: Options, run: Path) -> Generator[Progress, None, Ground]:
     """Decide who trains and on which grid; nothing large is read yet.
 
     Raises
@@ -106,7 +106,7 @@ def open_ground(cohort: Cohort, options: Options, run: Path) -> Ground:
     training, validation = hold_out(subjects, options.data.validation, options.training.seed)
     if not validation:
         notes.append("no subject is held out: training goes on without validation, and the last weights are kept")
-    grid = network_grid(training, options)
+    grid = yield from network_grid(training, options)
     modalities = options.data.modalities
 
     def linear_sums(mri: np.ndarray, dvr: np.ndarray) -> list[list[float]]:
@@ -118,13 +118,13 @@ def open_ground(cohort: Cohort, options: Options, run: Path) -> Ground:
     return Ground(training, validation, grid, cache, phantom=cohort.phantom, cohort=cohort.name, notes=notes)
 
 
-def network_grid(training: list[Subject], options: Options) -> Grid:
+def network_grid(training: list[Subject], options: Options) -> Generator[Progress, None, Grid]:
     """Return the network's grid: the one asked for, or one that the training subjects' brains fit into."""
     data = options.data
     multiple = max(8, options.network.patch if options.loss.adversarial else 8)
     if data.shape is not None and data.spacing is not None:
         return Grid(data.shape, (data.spacing,) * 3)
-    fitting = fitting_grid(training, data.spacing, multiple, data.resample)
+    fitting = yield from fitting_grid(training, data.spacing, multiple, data.resample)
     if data.shape is not None:
         return Grid(data.shape, fitting.spacing)
     i, j, k = (max(16, edge) for edge in fitting.shape)  # three times halved, a norm still needs two voxels
@@ -154,7 +154,7 @@ def prepare(ground: Ground, options: Options, fabric: Fabric) -> Iterator[Progre
     harmonise = options.data.harmonise
     if fabric.is_global_zero:
         ground.linear = _linear(ground.cache, keys, options.data.modalities)
-        ground.threshold = _threshold(ground, options)
+        ground.threshold = yield from _threshold(ground, options)
         yield from ground.cache.score(ground.normalisation, harmonise)
     fabric.barrier()
     ground.cache.scored_with(ground.normalisation, harmonise)
@@ -168,8 +168,8 @@ def _linear(cache: CohortCache, keys: list[str], modalities: tuple[str, ...]) ->
     return fit.solve()
 
 
-def _threshold(ground: Ground, options: Options) -> Threshold | None:
-    threshold = group_threshold(ground.controls, options.demyelination, options.data.resample)
+def _threshold(ground: Ground, options: Options) -> Generator[Progress, None, Threshold | None]:
+    threshold = yield from group_threshold(ground.controls, options.demyelination, options.data.resample)
     if threshold is None:
         ground.notes.append(
             "no control with a white-matter mask among those who train: no group threshold can be stored; "

@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from napari_myelin.core.events import Epoch, Event, Finished, Preview, Saved, Step, SteppedDown, Stopped
+from napari_myelin.core.events import Epoch, Event, Finished, Preview, Progress, Saved, Step, SteppedDown, Stopped
 from napari_myelin.core.networks.build import build_cascade
 from napari_myelin.core.networks.parts import set_forgetting
 from napari_myelin.core.runtime import (
@@ -53,10 +53,6 @@ class Trainer(Keeper):
             return
         self.fabric = launch(self.options.runtime)
         check_batch(self.options.training.batch, self.fabric.world_size)
-        self.ground = open_ground(self.cohort, self.options, self.run)
-        self.grid_shape = self.ground.grid.shape
-        if self.stepped:
-            self.ground.notes.append(f"memory ran out before: trains with {in_words(self.stepped)}")
         if (yield from self._prepare(state)):
             return
         self.keys = [subject.key for subject in self.ground.training]
@@ -87,12 +83,19 @@ class Trainer(Keeper):
     def _prepare(self, state: dict[str, Any] | None) -> Generator[Event, None, bool]:
         """Read the cohort; the generator's value is whether it was asked to stop meanwhile."""
         at = Position() if state is None else Position(**state["position"])
-        for event in prepare(self.ground, self.options, self.fabric):
+        for event in self._open():
             yield event
             if self.stop and self.fabric.world_size == 1:  # several ranks agree on it at the first step
                 yield Stopped(self.names[min(at.stage, len(self.names) - 1)], at.epoch + 1, at.step)
                 return True
         return False
+
+    def _open(self) -> Iterator[Progress]:
+        self.ground = yield from open_ground(self.cohort, self.options, self.run)
+        self.grid_shape = self.ground.grid.shape
+        if self.stepped:
+            self.ground.notes.append(f"memory ran out before: trains with {in_words(self.stepped)}")
+        yield from prepare(self.ground, self.options, self.fabric)
 
     def _next_stage(self, state: dict[str, Any] | None = None) -> StageNets | None:
         """Return what the stage that is next trains, as ``state`` has it; None where all are done."""

@@ -10,6 +10,7 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from napari_myelin.core.data.grid import Grid, fitting_grid
 from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.volume import Volume
+from napari_myelin.core.working import result_of
 
 
 def oblique(spacing: tuple[float, float, float], shape: tuple[int, int, int], codes: str, degrees: float) -> np.ndarray:
@@ -137,8 +138,8 @@ def test_fitting_grid_holds_the_largest_brain_in_multiples() -> None:
         return Subject(name, files=files)
 
     subjects = [subject("a", (20, 30, 10), 2.0), subject("b", (17, 17, 33), 1.0)]
-    assert fitting_grid(subjects, None, 8) == Grid((24, 32, 24), (2.0, 2.0, 2.0))  # 40, 60, 33 mm
-    assert fitting_grid(subjects, 1.0, 16) == Grid((48, 64, 48), (1.0, 1.0, 1.0))
+    assert result_of(fitting_grid(subjects, None, 8)) == Grid((24, 32, 24), (2.0, 2.0, 2.0))  # 40, 60, 33 mm
+    assert result_of(fitting_grid(subjects, 1.0, 16)) == Grid((48, 64, 48), (1.0, 1.0, 1.0))
 
 
 def test_a_volume_of_another_grid_is_refused() -> None:

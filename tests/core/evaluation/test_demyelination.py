@@ -12,7 +12,13 @@ from napari_myelin.core.data.subject import Subject
 from napari_myelin.core.data.transform import PointTransform, write_transform
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.core.evaluation.controls import TEMPLATE_AFFINE, TEMPLATE_SHAPE, global_threshold, template_threshold
+from napari_myelin.core.evaluation.controls import (
+    TEMPLATE_AFFINE,
+    TEMPLATE_SHAPE,
+    global_threshold,
+    group_threshold,
+    template_threshold,
+)
 from napari_myelin.core.evaluation.demyelination import (
     SURE,
     UNSURE,
@@ -22,21 +28,34 @@ from napari_myelin.core.evaluation.demyelination import (
     classify,
     lesion_table,
 )
+from napari_myelin.core.options import ThresholdOptions
+from napari_myelin.core.working import result_of
+
+
+def _subject(dvr: np.ndarray, wm: np.ndarray) -> Subject:
+    return Subject("c", None, "HC", files={"dvr": Volume(dvr, np.eye(4)), "wm": Volume(wm, np.eye(4))})
 
 
 def test_global_threshold_is_mean_minus_k_sd_over_all_controls_white_matter() -> None:
     random = np.random.default_rng(1)
-    controls = [(random.normal(1.2, 0.1, (5, 5, 5)), random.random((5, 5, 5)) > 0.5) for _ in range(3)]
-    values = np.concatenate([dvr[wm] for dvr, wm in controls])
+    maps = [(random.normal(1.2, 0.1, (5, 5, 5)), random.random((5, 5, 5)) > 0.5) for _ in range(3)]
+    controls = [_subject(dvr, wm) for dvr, wm in maps]
+    values = np.concatenate([dvr[wm] for dvr, wm in maps])
     for k in (1.0, 2.5):
-        threshold = global_threshold(controls, k)
+        threshold = result_of(global_threshold(controls, k))
         assert threshold.value == pytest.approx(values.mean() - k * values.std())
         assert (threshold.kind, threshold.k, threshold.controls) == ("global", k, 3)
 
 
 def test_controls_without_white_matter_are_an_error_that_says_so() -> None:
     with pytest.raises(MyelinError, match="white-matter masks are empty"):
-        global_threshold([(np.ones((2, 2, 2)), np.zeros((2, 2, 2), dtype=bool))])
+        result_of(global_threshold([_subject(np.ones((2, 2, 2)), np.zeros((2, 2, 2), dtype=bool))]))
+
+
+def test_every_control_is_told_as_it_is_read() -> None:
+    controls = [_subject(np.ones((2, 2, 2)), np.ones((2, 2, 2), dtype=bool)) for _ in range(3)]
+    told = list(group_threshold(controls, ThresholdOptions()))
+    assert [(event.done, event.total) for event in told] == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_classify_takes_lesion_voxels_below_the_threshold_only() -> None:
@@ -95,7 +114,7 @@ def test_template_threshold_is_found_voxel_by_voxel_and_brought_back_to_the_subj
     shifts = np.array([[8.0, 0, 0], [0.0, 12, 4], [-4.0, 0, 8]])
     levels = (1.1, 1.2, 1.3)
     controls = [_control(tmp_path, f"c{n}", levels[n], shifts[n]) for n in range(3)]
-    threshold = template_threshold(controls, k=1.0)
+    threshold = result_of(template_threshold(controls, k=1.0))
     assert threshold.map is not None
     assert threshold.map.shape == TEMPLATE_SHAPE
     middle = (45, 60, 35)  # deep inside all three brains, x = 0 mm in the template
@@ -117,7 +136,7 @@ def test_template_threshold_is_found_voxel_by_voxel_and_brought_back_to_the_subj
 
 def test_smallest_sd_is_believed_to_be_the_floor(tmp_path: Path) -> None:
     controls = [_control(tmp_path, f"c{n}", 1.2, np.zeros(3)) for n in range(3)]  # no spread at all
-    threshold = template_threshold(controls, k=2.0, sd_floor=0.05)
+    threshold = result_of(template_threshold(controls, k=2.0, sd_floor=0.05))
     assert threshold.map is not None
     assert threshold.map[45, 60, 35] == pytest.approx(1.2 - 2 * 0.05, abs=2e-3)
 
@@ -127,12 +146,12 @@ def test_a_template_threshold_needs_a_transform_and_says_what_to_do(memory_subje
     with pytest.raises(MyelinError, match=r"no transform to the template.*--threshold-value 1\.000"):
         threshold.on(memory_subject, memory_subject.volume("dvr"))
     with pytest.raises(MyelinError, match="two controls or more"):
-        template_threshold([memory_subject])
+        result_of(template_threshold([memory_subject]))
 
 
 def test_template_threshold_of_a_phantom_is_near_its_global_one(phantom_cohort: Cohort) -> None:
     controls = [subject for subject in phantom_cohort.subjects if subject.group == "HC"]
-    threshold = template_threshold(controls, k=1.0)
+    threshold = result_of(template_threshold(controls, k=1.0))
     assert threshold.map is not None
     wm = controls[0].volume("wm").array
     on_grid = threshold.on(controls[0], controls[0].volume("dvr"))

@@ -59,7 +59,9 @@ def test_regions_are_told_while_training_alone_and_shape_the_features() -> None:
     map_, log_variance, logits = split_channels(network(x))
     assert [part.shape[1] for part in (map_, log_variance, logits)] == [1, 1, 3]
     logits.square().sum().backward()
-    assert network.stem.weight.grad is not None and network.stem.weight.grad.abs().sum() > 0
+    slope = network.stem.weight.grad
+    assert slope is not None
+    assert slope.abs().sum() > 0
     assert torch.equal(network.eval()(x), torch.cat([map_, log_variance], dim=1))
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tiny import PHANTOM
@@ -14,28 +12,21 @@ from napari_myelin.core.options_file import preset
 from napari_myelin.core.phantom.cohort import make_subject
 from napari_myelin.core.study.options import Study, StudyOptions
 from napari_myelin.core.study.voxelwise import train_ceiling
+from napari_myelin.core.working import result_of
 
 STUDY = Study(preset("demo"), StudyOptions(ceiling_patients=2, voxels=200))
 
 
-def end(training: Generator[Any, None, Any]) -> Any:
-    while True:
-        try:
-            next(training)
-        except StopIteration as ended:
-            return ended.value
-
-
 def test_a_ceiling_that_was_stopped_goes_on_with_whom_it_drew_and_ends_the_same(tmp_path: Path) -> None:
-    whole = end(train_ceiling(PHANTOM, "MTR+RD", STUDY, tmp_path / "whole", StopRequest()))
+    whole = result_of(train_ceiling(PHANTOM, "MTR+RD", STUDY, tmp_path / "whole", StopRequest()))
     stop = StopRequest()
     training = train_ceiling(PHANTOM, "MTR+RD", STUDY, tmp_path / "parts", stop)
     assert next(training).done == 1
     stop.request()
-    assert end(training) is None
+    assert result_of(training) is None
     (kept,) = (tmp_path / "parts").rglob("*.npz")
     written = kept.stat().st_mtime_ns
-    again = end(train_ceiling(PHANTOM, "MTR+RD", STUDY, tmp_path / "parts", StopRequest()))
+    again = result_of(train_ceiling(PHANTOM, "MTR+RD", STUDY, tmp_path / "parts", StopRequest()))
     assert kept.stat().st_mtime_ns == written
     subject = make_subject(4, PHANTOM).subject()
     assert (again(subject) == whole(subject)).all()
@@ -43,7 +34,7 @@ def test_a_ceiling_that_was_stopped_goes_on_with_whom_it_drew_and_ends_the_same(
 
 def test_another_cohorts_further_patients_are_not_taken(tmp_path: Path) -> None:
     for seed in (3, 4):
-        end(train_ceiling(PHANTOM.model_copy(update={"seed": seed}), "MTR", STUDY, tmp_path, StopRequest()))
+        result_of(train_ceiling(PHANTOM.model_copy(update={"seed": seed}), "MTR", STUDY, tmp_path, StopRequest()))
     first, second = ([np.load(path)["targets"] for path in sorted(each.glob("*.npz"))] for each in tmp_path.iterdir())
     assert len(first) == len(second) == 2
     assert not {each.tobytes() for each in first} & {each.tobytes() for each in second}

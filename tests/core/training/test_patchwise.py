@@ -19,11 +19,12 @@ from napari_myelin.core.options import Options
 from napari_myelin.core.training.fit import fit
 from napari_myelin.core.training.ground import Ground, open_ground, prepare
 from napari_myelin.core.training.stage import Position, make_sample
+from napari_myelin.core.working import result_of
 
 
 @pytest.fixture(scope="module")
 def ground(small: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    opened = open_ground(small, tiny_options(), tmp_path_factory.mktemp("ground"))
+    opened = result_of(open_ground(small, tiny_options(), tmp_path_factory.mktemp("ground")))
     list(prepare(opened, tiny_options(), Fabric(accelerator="cpu", devices=1)))
     return opened
 
