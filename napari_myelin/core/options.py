@@ -22,9 +22,7 @@ class DataOptions(OptionGroup):
     """What the network sees, and on which grid."""
 
     modalities: tuple[str, ...] = Field(
-        ("MTR", "FA", "RD", "AD"),
-        min_length=1,
-        description="Input maps by name, in the order of the network's channels.",
+        ("MTR", "FA", "RD", "AD"), min_length=1, description="Input maps by name, in the order of the channels."
     )
     spacing: float | None = Field(
         1.22,
@@ -151,10 +149,7 @@ class TrainingOptions(OptionGroup):
         0.5, ge=0, le=1, description="Share of the cubes that are put on a lesion, in subjects who have one."
     )
     jitter: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="SD of a random gain and offset of each map, in SDs of the map, anew for each cube.",
+        0.0, ge=0, le=1, description="SD of a random gain and offset of each map, in its own SD, for each cube."
     )
     symmetry: Literal["none", "sides", "axes"] = Field(
         "none",
