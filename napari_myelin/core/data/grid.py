@@ -186,6 +186,21 @@ class Placement:
         own = apply_orientation(out, ornt_transform(RAS, self.orientation))
         return Volume(np.ascontiguousarray(own), self.reference.affine.copy())
 
+    def box(self, brain: np.ndarray | None = None) -> tuple[slice, slice, slice]:
+        """Return the voxels of the grid that `to_subject` takes a brain's values from.
+
+        Parameters
+        ----------
+        brain
+            bool, on the subject's own grid; without it (or where it is empty) all of the subject's volume.
+        """
+        mask = None if brain is None else Volume(brain, self.reference.affine)
+        low, high = _box(self.reference, mask, self.orientation)
+        first = np.maximum(0, np.floor((low - self.start) / self.scale)).astype(int)
+        last = np.minimum(np.asarray(self.grid.shape) - 1, np.ceil((high - 1 - self.start) / self.scale)).astype(int)
+        i, j, k = (slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True))
+        return i, j, k
+
     def _overlap(self, shape: Iterable[int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
         there, here = [], []
         for size, start, edge in zip(shape, self.start.astype(int), self.grid.shape, strict=True):

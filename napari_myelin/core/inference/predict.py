@@ -208,7 +208,7 @@ def _run(
     """Return the sketch, the last map, and the variance of the measured DVR where the model predicts it."""
     # the noise depends on the seed and the grid alone, so a prediction can be made again
     noise = fill_noise(inputs.mri, int(derive[0]), *derive[1:])
-    maps = whole_or_windows(network, inputs.mri, noise, window)
+    maps = whole_or_windows(network, inputs.mri, noise, window, inputs.placement.box(inputs.brain))
     scores, sd = model.normalisation, model.normalisation.sd["dvr"]
     first, last = (_to_subject(inputs, scores.back("dvr", _array(maps[index][0, 0]))) for index in (0, -1))
     if maps[-1].shape[1] == 1:

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_myelin.core.inference.crop import Box, in_box
+
 STEP = 8  # voxels: every window begins where the networks' halvings of the whole volume begin, too
 SMALLEST = 16  # voxels: three times halved, a norm still needs two
 
@@ -81,7 +83,7 @@ def in_windows(
 
 
 def whole_or_windows(
-    network: Callable[[Tensor, Tensor], list[Tensor]], mri: Tensor, noise: Tensor, edge: int
+    network: Callable[[Tensor, Tensor], list[Tensor]], mri: Tensor, noise: Tensor, edge: int, box: Box | None = None
 ) -> list[Tensor]:
     """Return what a cascade makes of a volume: in windows of ``edge`` voxels, or at once where 0 or one holds it all.
 
@@ -89,7 +91,10 @@ def whole_or_windows(
     ----------
     network, mri, noise, edge
         As for `in_windows`.
+    box
+        All that is wanted: at once, a network that does not normalise sees no more than that takes (`in_box`). Windows
+        are the same with and without it.
     """
     if edge and any(size > edge for size in mri.shape[2:]):
         return in_windows(network, mri, noise, edge)
-    return network(mri, noise)
+    return network(mri, noise) if box is None else in_box(network, mri, noise, box)

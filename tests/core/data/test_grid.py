@@ -146,3 +146,37 @@ def test_a_volume_of_another_grid_is_refused() -> None:
     placement = Grid((16, 16, 16), (2.0, 2.0, 2.0)).place(Volume(np.ones((8, 8, 8)), np.eye(4)))
     with pytest.raises(ValueError, match="shape"):
         placement.to_network(Volume(np.ones((8, 8, 9)), np.eye(4)))
+
+
+@pytest.mark.parametrize("spacing", [1.0, 0.7, 1.6])
+@pytest.mark.parametrize("case", CASES)
+def test_a_brains_values_come_from_its_box_and_from_each_of_its_sides(case: str, spacing: float) -> None:
+    codes, own, shape, degrees = CASES[case]
+    reference = Volume(np.zeros(shape, dtype=np.float32), oblique(own, shape, codes, degrees))
+    brain = np.zeros(shape, dtype=bool)
+    brain[3:10, 4:9, 2:8] = True
+    order = [int(axis) for axis in axcodes2ornt(codes)[:, 0]]
+    along = np.empty(3)
+    along[order] = own
+    placement = Grid((32, 40, 32), tuple(spacing * along)).place(reference, Volume(brain, reference.affine))  # type: ignore[arg-type]
+    box = placement.box(brain)
+    array = np.random.default_rng(0).normal(size=(32, 40, 32)).astype(np.float32)
+    expected = placement.to_subject(array).array[brain]
+
+    def kept(part: tuple[slice, ...]) -> np.ndarray:
+        out = np.zeros_like(array)
+        out[part] = array[part]
+        return placement.to_subject(out).array[brain]
+
+    np.testing.assert_allclose(kept(box), expected, atol=1e-6)
+    for axis, side in enumerate(box):
+        for smaller in (slice(side.start + 1, side.stop), slice(side.start, side.stop - 1)):
+            part = tuple(smaller if each == axis else box[each] for each in range(3))
+            assert np.abs(kept(part) - expected).max() > 1e-2
+
+
+def test_without_a_brain_the_box_is_the_subjects_volume_inside_the_grid() -> None:
+    volume = Volume(np.zeros((20, 24, 18), dtype=np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
+    placement = Grid((32, 16, 24), (2.0, 2.0, 2.0)).place(volume)
+    expected = (slice(6, 26), slice(0, 16), slice(3, 21))
+    assert placement.box() == placement.box(np.zeros(volume.shape, dtype=bool)) == expected

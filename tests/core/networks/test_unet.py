@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import correlate
 from torch import nn
 
+from napari_myelin.core.networks.reach import seen
 from napari_myelin.core.networks.unet import ConvBlock, UNet, Upsample
 
 
@@ -150,14 +151,13 @@ def test_a_volume_cropped_to_a_multiple_of_the_stride_says_the_same_beyond_the_r
     x = torch.randn(1, 2, 192, 16, 16, dtype=torch.float64, requires_grad=True)
     network(x)[0, 0, 96, 8, 8].backward()
     assert x.grad is not None
-    seen = x.grad.abs().amax(dim=(0, 1, 3, 4)).nonzero().flatten()
-    reach = int((seen - 96).abs().max())
-    assert 40 < reach < 80  # three halvings: what one voxel looks at
+    looked_at = x.grad.abs().amax(dim=(0, 1, 3, 4)).nonzero().flatten()
+    assert (int(looked_at[0]), int(looked_at[-1])) == seen(network, (96, 96)) == (96 - 53, 96 + 53)
     start = 40
     with torch.no_grad():
         whole, cropped = network(x), network(x[:, :, start:])
         shifted = network(x[:, :, start - 4 : -4])[:, :, 4:]  # no multiple of the stride
-    beyond = reach + 8
+    beyond = 59  # as far as any voxel sees; the first of a block of 8 sees 53
     torch.testing.assert_close(cropped[:, :, beyond:], whole[:, :, start + beyond :])
     assert float((cropped - whole[:, :, start:])[:, :, :8].abs().max()) > 1e-4
     assert float((shifted - whole[:, :, start:-4])[:, :, beyond:-beyond].abs().max()) > 1e-4
