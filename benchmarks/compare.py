@@ -1,13 +1,12 @@
 """Side by side in one run: our ``fit``, the same training as a plain PyTorch loop in float32, and MONAI's networks.
 
     python benchmarks/compare.py [--device cuda --precision bf16-mixed] [--maps 32] [--shape 128 160 128] [--json FILE]
-    python benchmarks/compare.py --device cuda --precision bf16-mixed --schedule    # and 400 + 400 epochs, extrapolated
 
 The same simulated subjects in the same order, the same number of steps, batch 1, first weights alike where the networks
 are. Each is a process of its own, with memory and libraries as they are by themselves. They take turns, an epoch each,
 so that whatever else the machine does hits all, and while one trains the others wait; times are medians over turns,
 ratios medians of the turns' own ratios, the first turn of a stage is left out. What comes on top of the steps at the
-end of an epoch (a state saved) is not timed here: ``training_step.py`` and ``--schedule`` do. The plain loop computes
+end of an epoch (a state saved) is not timed here: ``training_step.py`` and ``schedule.py`` do. The plain loop computes
 in float32 as torch does by itself (on a GPU its convolutions may use TF32), MONAI in the precision asked for.
 Peak memory is that of the process (CPU) or of torch's allocations (GPU).
 Operations are counted by torch (multiply-adds of convolutions and matrix products, twice), the rate beside them is that
@@ -20,7 +19,6 @@ import argparse
 import json
 import math
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,54 +26,44 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contestants import FIT, MONAI, PLAIN, enter, options_of, spacing
+from contestants import FIT, MONAI, PLAIN, add_size, device_of, enter, options_of, spacing
+from remote import Remote
 from rivals import Held, Loop, monai_build, our_build
-from schedule import schedule
+from simulated import add_folder, kept_in, simulated
 from table import Row, arguments, machine, report, resident
 from torch.utils.flop_counter import FlopCounterMode
-
-from napari_myelin.core.phantom.cohort import write_cohort
-from napari_myelin.core.phantom.options import PhantomOptions
 
 STAGES = ("sketcher", "refiner")
 
 
-class Remote:
-    """A contestant in a process of its own, which does one thing at a time, when it is asked to."""
-
-    def __init__(self, name: str, given: argparse.Namespace) -> None:
-        words = [f"--{key}={getattr(given, key)}" for key in ("device", "precision", "maps", "turns", "cohort")]
-        words += ["--compile"] if given.compile else []
-        words += ["--shape", *(str(edge) for edge in given.shape), "--only", name]
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def ask(self, *words: object) -> dict[str, float]:
-        """Have something done, and return what it says."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print(*words, file=self.process.stdin, flush=True)
-        if not (answer := self.process.stdout.readline()):
-            raise RuntimeError("a contestant has ended, see above")
-        return dict(json.loads(answer))
-
-    def end(self) -> None:
-        """Let it go."""
-        self.process.kill()
-        self.process.wait()
+def entered(name: str, given: argparse.Namespace) -> Remote:
+    """Return a contestant in a process of its own."""
+    words = [f"--{key}={getattr(given, key)}" for key in ("device", "precision", "maps", "turns", "cohort")]
+    words += ["--compile"] if given.compile else []
+    return Remote(__file__, *words, "--shape", *(str(edge) for edge in given.shape), "--only", name)
 
 
 def take_turns(contestants: dict[str, Remote], given: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Let all train both stages in turns; return seconds of a step by turn, and the last turn's loss, of each."""
+    """Let all train both stages in turns; return seconds of a step by turn, and the last turn's loss, of each.
+
+    A rival whose process ends is taken out of ``contestants``.
+    """
     out: dict[str, dict[str, Any]] = {}
     for stage, of_stage in enumerate(STAGES):
-        for name, contestant in contestants.items():
-            contestant.ask("open", stage)
+        for name in contestants:
             out[f"{name} {of_stage}"] = {"seconds": []}
         for turn in range(given.turns + 1):
-            for name, contestant in contestants.items():
-                row, done = out[f"{name} {of_stage}"], contestant.ask("turn")
+            for name in list(contestants):
+                try:
+                    if not turn:
+                        contestants[name].ask("open", stage)
+                    done = contestants[name].ask("turn")
+                except RuntimeError:
+                    if name == FIT:
+                        raise
+                    contestants.pop(name).end()
+                    continue
+                row = out[f"{name} {of_stage}"]
                 row["loss"] = done["loss"]
                 if turn:
                     row["seconds"].append(done["seconds"] / given.subjects)
@@ -116,17 +104,18 @@ def product_rate(device: str, precision: str) -> float:
 
 def rows_of(names: list[str], given: argparse.Namespace) -> list[Row]:
     """Measure, and return the table."""
-    contestants = {name: Remote(name, given) for name in names}
+    contestants = {name: entered(name, given) for name in names}
     try:
         measured = take_turns(contestants, given)
-        peaks = {name: contestant.ask("peak")["peak"] for name, contestant in contestants.items()}
+        peaks = {name: each.ask("peak")["peak"] for name, each in contestants.items()}
     finally:
-        for contestant in contestants.values():
-            contestant.end()
-    rate, voxels, rows = product_rate(given.device, given.precision), math.prod(given.shape), []
+        for each in contestants.values():
+            each.end()
+    rate, voxels = product_rate(given.device, given.precision), math.prod(given.shape)
+    rows = [Row(name, "failed, see above", reached=False) for name in names if name not in contestants]
     for stage, of_stage in enumerate(STAGES):
         ours = measured[f"{FIT} {of_stage}"]["seconds"]
-        for name in names:
+        for name in contestants:
             values = measured[f"{name} {of_stage}"]
             step, count = statistics.median(values["seconds"]), operations(name, given, stage)
             ratios = [mine / theirs for mine, theirs in zip(ours, values["seconds"], strict=True)]
@@ -160,34 +149,22 @@ def target_of(name: str, device: str, ratio: float, memory: float) -> tuple[str,
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true", help="of fit and MONAI")
-    parser.add_argument("--compile", action="store_true", help="let fit compile its networks")
-    parser.add_argument("--maps", type=int, default=32)
-    parser.add_argument("--shape", type=int, nargs=3, default=(64, 64, 64))
+    add_size(parser)
+    add_folder(parser)
     parser.add_argument("--subjects", type=int, default=2, help="steps of an epoch, which is a turn")
     parser.add_argument("--turns", type=int, default=5, help="of each stage, after the first")
     parser.add_argument("--rivals", nargs="*", default=[PLAIN, MONAI[0]], choices=(PLAIN, *MONAI))
-    parser.add_argument("--schedule", action="store_true", help="measure 400 + 400 epochs over 18 subjects as well")
-    parser.add_argument("--minutes", type=float, default=3.0, help="of that measurement at least")
     parser.add_argument("--cohort", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--only", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.only:
         return alone(given)
     where = machine()
-    with tempfile.TemporaryDirectory() as folder:
-        given.cohort = Path(folder) / "cohort"
-        shape = (given.shape[0], given.shape[1], given.shape[2])
-        for _ in write_cohort(
-            given.cohort, PhantomOptions(patients=given.subjects, controls=0, shape=shape, spacing=spacing(given))
-        ):
-            pass
+    with kept_in(given.cohorts) as folder:
+        given.cohort = simulated(folder, given.subjects, given.shape, spacing(given))
         rows = rows_of([FIT, *given.rivals], given)
-        if given.schedule:
-            rows.append(schedule(given.cohort, options_of(given), given.minutes))
-    shape_, threads = " x ".join(map(str, given.shape)), torch.get_num_threads()
-    where["device"] = torch.cuda.get_device_name() if given.device == "cuda" else f"CPU, {threads} threads"
+    shape_ = " x ".join(map(str, given.shape))
+    where["device"] = device_of(given)
     title = f"Side by side: {given.maps} maps, {shape_} voxels, fit in {given.precision}"
     report(title, rows, given.json, where)
 

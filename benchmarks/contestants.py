@@ -93,6 +93,20 @@ class Rival:
         return float(torch.stack(terms).mean())
 
 
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """Let a script know size, device and precision of a training."""
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true", help="of fit and MONAI")
+    parser.add_argument("--compile", action="store_true", help="let fit compile its networks")
+    parser.add_argument("--maps", type=int, default=32)
+    parser.add_argument("--shape", type=int, nargs=3, default=(64, 64, 64))
+
+
+def device_of(given: argparse.Namespace) -> str:
+    """Return the device in words."""
+    return torch.cuda.get_device_name() if given.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+
+
 def options_of(given: argparse.Namespace) -> Options:
     """Return the paper's options with the size, device and length asked for."""
     return options_from(

@@ -10,9 +10,10 @@ import re
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +52,47 @@ def machine() -> dict[str, str]:
         names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30 if hasattr(os, "sysconf") else 0
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return {
         "machine": f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB",
         "load": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "",
         "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
-        "commit": git.stdout.strip(),
+        **{name: _version(name) for name in PACKAGES},
+        "commit": _commit(),
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def _version(name: str) -> str:
+    # what a script needs it imports; that another package is not there is no reason to measure nothing
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> str:
+    # a copy of the checkout may be without its history, or the machine without git
+    try:
+        git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    except OSError:
+        return "unknown"
+    return git.stdout.strip() or "unknown"
+
+
+def failure(error: BaseException) -> str:
+    """Return what a row says whose measurement has failed, the error in a line; all of it goes to standard error."""
+    traceback.print_exception(error)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = lines[-1] if lines[:1] == ["Traceback (most recent call last):"] else next(iter(lines), "")
+    return f"failed: {type(error).__name__}: {last[:160]}"
+
+
+def save(title: str, rows: Sequence[Row], path: Path | None, began_on: dict[str, str]) -> None:
+    """Write rows to ``path`` if there is one, whole; also those so far, for the case that the rest never comes."""
+    if path is not None:
+        partly = path.with_name(f"{path.name}.tmp")
+        partly.write_text(json.dumps({"title": title, **began_on, "rows": [asdict(row) for row in rows]}, indent=1))
+        partly.replace(path)
 
 
 def report(title: str, rows: Sequence[Row], path: Path | None, began_on: dict[str, str]) -> None:
@@ -80,9 +113,8 @@ def report(title: str, rows: Sequence[Row], path: Path | None, began_on: dict[st
     table += [(row.what, row.target, row.measured, words[row.reached]) for row in rows]
     widths = [max(len(line[column]) for line in table) for column in range(4)]
     for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    if path is not None:
-        path.write_text(json.dumps({"title": title, **began_on, "rows": [asdict(row) for row in rows]}, indent=1))
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), flush=True)
+    save(title, rows, path, began_on)
 
 
 def resident(name: str, process: int | str = "self") -> int:
@@ -128,7 +160,8 @@ def run(*words: str | Path, threads: int | None = None) -> Process:
         text=True,
     )
     assert child.stdout is not None
-    output = child.stdout.read()
+    with child.stdout as out:
+        output = out.read()
     _, status, usage = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - began
     child.returncode = os.waitstatus_to_exitcode(status)
