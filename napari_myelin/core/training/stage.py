@@ -180,4 +180,6 @@ def load_stage_state(nets: StageNets, state: dict[str, Any]) -> None:
         nets.discriminator.load_state_dict(state["discriminator"])
         nets.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
     if nets.average is not None:
-        nets.average.weights = state["average"]
+        # optimisers and networks take their device from what they hold; a saved state is read onto the CPU
+        devices = {name: value.device for name, value in nets.generator.state_dict().items()}
+        nets.average.weights = {name: value.to(devices[name]) for name, value in state["average"].items()}
