@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import hashlib
 import os
 from collections.abc import Iterator
@@ -14,9 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 
+from napari_myelin.core.device_memory import free_memory
+from napari_myelin.core.device_memory import out_of_memory as out_of_memory
+from napari_myelin.core.device_memory import release_memory as release_memory
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.guard import guarded
-from napari_myelin.core.heap import trim
 from napari_myelin.core.options import RuntimeOptions
 
 if TYPE_CHECKING:  # it takes longer to import than torch, and who predicts on one device does without
@@ -61,14 +62,6 @@ def devices() -> list[Device]:
     if torch.backends.mps.is_available():
         found.append(Device("mps", "Apple GPU", 0))
     return found
-
-
-def release_memory() -> None:
-    """Give memory that nobody uses any more back to the device, after a failure too."""
-    gc.collect()
-    trim()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def launch(options: RuntimeOptions) -> Fabric:
@@ -228,22 +221,3 @@ def draw_noise(like: torch.Tensor, seed: int, *key: int | str) -> torch.Tensor:
         return fill_noise(like, seed, *key)
     shape = (like.shape[0], 1, *like.shape[2:])
     return torch.randn(shape, generator=generator(like.device, seed, *key), device=like.device)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether ``error`` is the device or the machine running out of memory, however torch says it."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, RuntimeError) and any(each in str(error).lower() for each in words)
-
-
-def free_memory(device: torch.device) -> int:
-    """Return the bytes that ``device`` still has for us."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # Windows and macOS have no such count
-        return 0
