@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 
-from napari_myelin.core.device_memory import free_memory
+from napari_myelin.core.device_memory import free_memory as free_memory
 from napari_myelin.core.device_memory import out_of_memory as out_of_memory
 from napari_myelin.core.device_memory import release_memory as release_memory
 from napari_myelin.core.errors import MyelinError, UsageError
@@ -168,6 +168,13 @@ def to_device(network: NetworkType, device: torch.device) -> NetworkType:
         if parameter.ndim == 5:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
     return network
+
+
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a processor's tensor on ``device``; to a GPU it is copied behind the kernels under way: nobody waits."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)  # only from page-locked memory it goes by itself
+    return tensor.to(device)
 
 
 def any_rank(said: bool, fabric: Fabric) -> bool:

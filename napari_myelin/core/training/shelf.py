@@ -10,6 +10,7 @@ import torch
 
 from napari_myelin.core.data.cache import CohortCache
 from napari_myelin.core.data.regions import LESION
+from napari_myelin.core.runtime import sent
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,8 @@ class Shelf:
             return self._there[key]
         scored = self.cache.load(key)
         arrays = (scored.mri[None], *(each[None, None] for each in (scored.dvr, scored.regions, scored.brain)))
-        mri, dvr, regions, brain = (self._on_device(torch.from_numpy(array)) for array in arrays)
+        mri, dvr, regions, brain = (sent(torch.from_numpy(array), self.device) for array in arrays)
         subject = SubjectTensors(mri, dvr, regions, brain, scored.regions)
         if self._stays:
             self._there[key] = subject
         return subject
-
-    def _on_device(self, mapped: torch.Tensor) -> torch.Tensor:
-        if self.device.type == "cuda":
-            # from page-locked memory a copy takes place by itself, behind the kernels that are under way
-            return mapped.pin_memory().to(self.device, non_blocking=True)
-        return mapped.to(self.device)
