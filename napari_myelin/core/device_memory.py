@@ -10,6 +10,13 @@ import torch
 from napari_myelin.core.heap import trim
 
 
+# of torch, and of cuDNN and cuBLAS, which do not say it in so many words: no algorithm is left that has room to work
+_WORDS = (
+    *("out of memory", "can't allocate memory", "not enough memory", "_alloc_failed", "allocation_failed"),
+    *("unable to find an engine to execute this computation", "unable to find a valid cudnn algorithm"),
+)
+
+
 def release_memory() -> None:
     """Give memory that nobody uses any more back to the device, after a failure too."""
     gc.collect()
@@ -22,8 +29,7 @@ def out_of_memory(error: BaseException) -> bool:
     """Return whether ``error`` is the device or the machine running out of memory, however torch says it."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, RuntimeError) and any(each in str(error).lower() for each in words)
+    return isinstance(error, RuntimeError) and any(each in str(error).lower() for each in _WORDS)
 
 
 def free_memory(device: torch.device) -> int:
