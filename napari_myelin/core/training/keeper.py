@@ -100,7 +100,8 @@ class Keeper:
         self.position = Position(**state["position"])
         if state["best"] is not None:
             self.best = Best(**state["best"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        if state["precision"]:  # empty where the run had no scaler until now: a new one finds its scale by itself
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
 
     def save(self, nets: StageNets | None) -> Event:
         """Write the state that `restore` reads, on the first rank."""
