@@ -100,7 +100,7 @@ def _step_bytes(options: Options, shape: tuple[int, int, int], modalities: int, 
         fabric = Fabric(accelerator="cpu", devices=1, plugins=plugin)
         cascade = to_device(build_cascade(options.network, modalities, seed=0), CPU)
         nets = open_stage(Position(stage=options.network.refiners), cascade, options, fabric, steps=1)
-        samples = [_sample(options, shape, modalities, cascade) for _ in range(options.training.batch)]
+        samples = [_sample(options, shape, modalities, cascade, fabric) for _ in range(options.training.batch)]
         train_step(nets, samples, fabric)
         # from the second step on there are ADAM's two moments of every weight, G's last gradient and its average
         own, other = (0 if net is None else _bytes(net) for net in (nets.generator, nets.discriminator))
@@ -113,7 +113,7 @@ def _bytes(network: torch.nn.Module) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
 
 
-def _sample(options: Options, shape: tuple[int, int, int], modalities: int, cascade: Cascade) -> Sample:
+def _sample(options: Options, shape: tuple[int, int, int], modalities: int, cascade: Cascade, fabric: Fabric) -> Sample:
     """Return what `make_sample` does, of no values."""
     training, stage = options.training, options.network.refiners
 
@@ -123,8 +123,8 @@ def _sample(options: Options, shape: tuple[int, int, int], modalities: int, casc
     mri = volumes(modalities).contiguous(memory_format=torch.channels_last_3d)
     sample = Sample(mri, volumes(1), volumes(1, torch.uint8), volumes(1), volumes(1), seed=0)
     if training.crop and training.window:
-        return conditioned(cascade, stage, _cubes(sample, options))
-    sample = conditioned(cascade, stage, sample)
+        return conditioned(cascade, stage, _cubes(sample, options), fabric)
+    sample = conditioned(cascade, stage, sample, fabric)
     return _cubes(sample, options) if training.crop else sample
 
 

@@ -178,7 +178,7 @@ class Trainer(Keeper):
         return train_step(nets, [self._sample(key) for key in keys], self.fabric)
 
     def _sample(self, key: str) -> Sample:
-        return make_sample(self.ground, self.cascade, key, self.position, self.options)
+        return make_sample(self.ground, self.cascade, key, self.position, self.options, self.fabric)
 
     def _step_down(self, nets: StageNets, smaller: dict[str, Change], step: int) -> SteppedDown:
         """Let smaller options hold from the next step on; return the event that says so."""

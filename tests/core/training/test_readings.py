@@ -152,9 +152,9 @@ def test_a_sample_is_made_without_waiting_for_the_device(seen: bool, monkeypatch
         monkeypatch.setattr(module, "sent", lambda tensor, device: torch.empty_like(tensor, device=device))
     if not seen:
         monkeypatch.setattr(cubes, "sent", torch.Tensor.to)
-    cascade = build_cascade(options.network, 4, seed=0)
+    cascade, fabric = build_cascade(options.network, 4, seed=0), Fabric(accelerator="cpu", devices=1)
     with Waits() as waits:
-        sample = make_sample(shelf.Shelf(Scored(), meta), cascade, "sub-01", Position(), options)  # type: ignore[arg-type]
+        sample = make_sample(shelf.Shelf(Scored(), meta), cascade, "sub-01", Position(), options, fabric)  # type: ignore[arg-type]
     assert (sample.mri.shape, sample.mri.device) == ((2, 4, 16, 16, 16), meta)
     assert waits.found == ([] if seen else ["aten._to_copy.default"] * 2)
 
