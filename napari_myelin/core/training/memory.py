@@ -20,6 +20,7 @@ from napari_myelin.core.options import Options
 from napari_myelin.core.options_file import options_from
 from napari_myelin.core.runtime import to_device
 from napari_myelin.core.training.ledger import Ledger
+from napari_myelin.core.training.shelf import cohort_bytes, room_beside
 from napari_myelin.core.training.stage import Position, conditioned, open_stage
 from napari_myelin.core.training.step import Sample, train_step
 from napari_myelin.core.training.stepdown import Change, changed, in_words, next_smaller
@@ -46,7 +47,8 @@ def training_bytes(options: Options, shape: Sequence[int], modalities: int) -> i
 
     A step of the last stage, the very code that trains, is done with tensors that have shapes and no values (torch's
     fake tensors), and the bytes alive are counted at each operation. Tensors are counted exactly; on the CPU what the
-    C library keeps idle is added, by a share that was measured. A GPU library's own work space is not known.
+    C library keeps idle is added, by a share that was measured. A GPU library's own work space is not known, and the
+    cohort that stays on a GPU where it fits is not in it (`resident_bytes`).
 
     Parameters
     ----------
@@ -57,10 +59,9 @@ def training_bytes(options: Options, shape: Sequence[int], modalities: int) -> i
     modalities
         Number of MR images M.
     """
-    on_cpu = options.runtime.device == "cpu" or (options.runtime.device == "auto" and not torch.cuda.is_available())
     i, j, k = shape
     step = _step_bytes(_essential(options), (i, j, k), modalities)
-    if not on_cpu:
+    if not _on_cpu(options):
         return step.peak
     holding = changed(options, {"checkpointing": False}) if options.training.checkpointing else options
     # as `fit`: who checkpoints wants the memory back
@@ -69,6 +70,27 @@ def training_bytes(options: Options, shape: Sequence[int], modalities: int) -> i
     share = IDLE_OF_CUBES if options.training.crop else IDLE
     idle = int(ALWAYS + share * passing + IDLE_OF_WEIGHTS * step.weights)
     return max(step.peak + idle, _reading_bytes((i, j, k), modalities))
+
+
+def resident_bytes(options: Options, shape: Sequence[int], modalities: int, subjects: int, free: int) -> int:
+    """Return the bytes of the training subjects that stay on a GPU beside a step's; 0 where they do not, or on a CPU.
+
+    Parameters
+    ----------
+    options, shape, modalities
+        As for `training_bytes`.
+    subjects
+        That train.
+    free
+        Bytes that the device has.
+    """
+    size = cohort_bytes(subjects, shape, modalities)
+    fits = not _on_cpu(options) and size <= room_beside(training_bytes(options, shape, modalities), free)
+    return size if fits else 0
+
+
+def _on_cpu(options: Options) -> bool:
+    return options.runtime.device == "cpu" or (options.runtime.device == "auto" and not torch.cuda.is_available())
 
 
 def parameters_of(options: Options, modalities: int) -> tuple[int, int]:

@@ -27,6 +27,7 @@ from napari_myelin.core.training.keeper import Keeper
 from napari_myelin.core.training.memory import training_bytes
 from napari_myelin.core.training.pace import averaged
 from napari_myelin.core.training.readings import Readings
+from napari_myelin.core.training.shelf import room_beside
 from napari_myelin.core.training.stage import (
     Best,
     Position,
@@ -78,11 +79,11 @@ class Trainer(Keeper):
         yield from self._finish()
 
     def _settle(self) -> None:
-        """Keep the cohort on a GPU, if training leaves room for it; a tenth is left for what is not known."""
+        """Keep the cohort on a GPU, if training leaves room for it."""
         device, shelf = self.fabric.device, self.ground.shelf
         if shelf is not None and device.type != "cpu":
             need = training_bytes(self.options, self.ground.grid.shape, len(self.options.data.modalities))
-            shelf.settle(self.keys, int(0.9 * free_memory(device)) - need)
+            shelf.settle(self.keys, room_beside(need, free_memory(device)))
 
     def _prepare(self, state: dict[str, Any] | None) -> Generator[Event, None, bool]:
         """Read the cohort; the generator's value is whether it was asked to stop meanwhile."""
