@@ -10,7 +10,6 @@ import torch
 
 from napari_myelin.core.heap import trim
 
-
 # of torch, and of cuDNN and cuBLAS, which do not say it in so many words: no algorithm is left that has room to work
 _WORDS = (
     *("out of memory", "can't allocate memory", "not enough memory", "_alloc_failed", "allocation_failed"),

@@ -19,6 +19,7 @@ from napari_myelin.core.device_memory import release_memory as release_memory
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.guard import guarded
 from napari_myelin.core.options import RuntimeOptions
+from napari_myelin.core.precision import Precision, resolve_precision
 
 if TYPE_CHECKING:  # it takes longer to import than torch, and who predicts on one device does without
     from lightning_fabric import Fabric
@@ -77,7 +78,7 @@ def launch(options: RuntimeOptions) -> Fabric:
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
 
-    device = _device_for(options)
+    device, precision = _device_for(options)
     local, nodes = _processes(options)
     if device.type == "cuda" and local > (there := torch.cuda.device_count()):
         raise MyelinError(f"{local} CUDA devices are asked for and {there} are here: lower --devices")
@@ -88,7 +89,7 @@ def launch(options: RuntimeOptions) -> Fabric:
         num_nodes=nodes,
         # the others wait while the first reads a cohort, however large; who is gone is found otherwise (guard.py)
         strategy=DDPStrategy(timeout=timedelta(days=1)) if several else "auto",
-        precision=options.precision,
+        precision=precision,
     )
     if several and not torch.distributed.is_initialized():
         with guarded():
@@ -108,7 +109,7 @@ class Alone:
     """One process on one device, and what `Fabric` has to say of it."""
 
     device: torch.device
-    precision: str
+    precision: Precision
     global_rank: int = 0
     world_size: int = 1
     is_global_zero: bool = True
@@ -136,17 +137,20 @@ def launch_prediction(options: RuntimeOptions) -> Processes:
         As `launch`.
     """
     if _processes(options) == (1, 1):
-        return Alone(_device_for(options), options.precision)
+        return Alone(*_device_for(options))
     return launch(options)
 
 
-def _device_for(options: RuntimeOptions) -> torch.device:
+def precision_of(fabric: Processes) -> str:
+    """Return the precision that is computed in, which is never ``auto``."""
+    return fabric.precision if isinstance(fabric, Alone) else str(fabric.strategy.precision.precision)
+
+
+def _device_for(options: RuntimeOptions) -> tuple[torch.device, Precision]:
     device = resolve_device(options.device)
     if options.threads:
         torch.set_num_threads(options.threads)
-    if device.type == "cpu" and options.precision == "16-mixed":
-        raise UsageError('precision "16-mixed" needs a GPU: use "bf16-mixed" or "32-true" on the CPU')
-    return device
+    return device, resolve_precision(options.precision, device)
 
 
 def _processes(options: RuntimeOptions) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from napari_myelin.core.networks.build import build_cascade, build_discriminator
 from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.options import Options
 from napari_myelin.core.options_file import options_from
+from napari_myelin.core.precision import resolve_precision
 from napari_myelin.core.runtime import to_device
 from napari_myelin.core.training.ledger import Ledger
 from napari_myelin.core.training.shelf import cohort_bytes, room_beside
@@ -110,7 +111,10 @@ def _essential(options: Options) -> Options:
     kept["batch"] = max(1, training.batch // devices)
     own = {"network": options.network.model_dump(), "loss": options.loss.model_dump(), "training": kept}
     # without values 16 bits are 16 bits, and only one kind of them is known to a CPU
-    precision = "bf16-mixed" if "16" in options.runtime.precision else "32-true"
+    precision = options.runtime.precision
+    if precision == "auto":
+        precision = resolve_precision(precision, torch.device("cpu" if _on_cpu(options) else "cuda"))
+    precision = "bf16-mixed" if "16" in precision else "32-true"
     return options_from({**own, "data": {"shape": None}, "runtime": {"precision": precision}})
 
 
