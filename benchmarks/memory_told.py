@@ -26,15 +26,17 @@ from simulated import add_folder, kept_in, simulated
 from table import Row, arguments, failure, machine, report, resident, run, save
 
 from napari_myelin.core.data.cohort import Cohort, open_cohort
+from napari_myelin.core.device_memory import free_memory
 from napari_myelin.core.events import Failed, Step, StopRequest
 from napari_myelin.core.options import Options
 from napari_myelin.core.options_file import options_from, preset
 from napari_myelin.core.phantom.cohort import write_cohort
 from napari_myelin.core.phantom.options import PhantomOptions
 from napari_myelin.core.training.fit import fit
-from napari_myelin.core.training.memory import training_bytes
+from napari_myelin.core.training.memory import resident_bytes, training_bytes
 
 TOLERANCE = 0.15
+SUBJECTS = 2
 CHECKPOINTING = {"training": {"checkpointing": True}}
 WHOLE = {"training": {"crop": 0, "crops": 1}}
 HALF = {"runtime": {"precision": "bf16-mixed"}}
@@ -110,9 +112,9 @@ def train(cohort: Cohort, options: Options, folder: Path, steps: int) -> None:
 def phantom(folder: Path, shape: tuple[int, int, int], device: str) -> Cohort:
     """Write, if it is not there, and open a cohort of two patients on a grid."""
     if device == "cuda":
-        return open_cohort(simulated(folder, 2, shape, 2.44))
+        return open_cohort(simulated(folder, SUBJECTS, shape, 2.44))
     # what this leaves in the memory of the process was there when the shares were fitted
-    for _ in write_cohort(folder, PhantomOptions(patients=2, controls=0, shape=shape, spacing=2.44)):
+    for _ in write_cohort(folder, PhantomOptions(patients=SUBJECTS, controls=0, shape=shape, spacing=2.44)):
         pass
     return open_cohort(folder)
 
@@ -151,7 +153,10 @@ def row(case: Case, device: str, cohorts: Path) -> Row:
         if child.code:
             raise RuntimeError(child.output)
         took = json.loads(child.output.splitlines()[-1])
-    told = training_bytes(case.options(device), case.shape, 4)
+    given = (case.options(device), case.shape, 4)
+    told = training_bytes(*given)
+    if device == "cuda":
+        told += resident_bytes(*given, SUBJECTS, free_memory(torch.device(device)))
     ratio = told / took
     words = f"told {in_words(told)}, measured {in_words(took)}: {ratio - 1:+.0%}"
     values = {"told": told, "measured": took}

@@ -44,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
         "held out": ", ".join(training.validation) or "nobody",
         "epochs": ", ".join(map(str, training.epochs)) + ("" if training.finished else " (not finished)"),
         "held-out MSE": "not measured" if training.validation_mse is None else f"{training.validation_mse:.4g} DVR^2",
-        "time": f"{duration(training.seconds)} on {training.device}",
+        "time": f"{duration(training.seconds)} on {training.place}",
         "threshold": _threshold(card.threshold),
         "licence": card.licence,
         "intended use": card.intended_use,

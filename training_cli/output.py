@@ -29,6 +29,7 @@ from napari_myelin.core.events import (
     duration,
 )
 from napari_myelin.core.events import Progress as Doing
+from napari_myelin.core.precision import in_precision
 
 
 class Output:
@@ -128,7 +129,7 @@ class Output:
         epochs = f"{event.epochs} epoch{'' if event.epochs == 1 else 's'} each"
         self.say(
             f"{'resumed' if event.resumed else 'training'} on {subjects} ({held}), "
-            f"{' then '.join(event.stages)}, {epochs}, on {event.device}"
+            f"{' then '.join(event.stages)}, {epochs}, on {in_precision(event.device, event.precision)}"
         )
         for note in event.notes:
             self.warn(note)

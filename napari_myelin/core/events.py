@@ -33,6 +33,7 @@ class Started(Event):
     device: str
     resumed: bool = False
     notes: list[str] = field(default_factory=list)
+    precision: str = ""
 
 
 @dataclass(frozen=True)

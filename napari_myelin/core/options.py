@@ -179,7 +179,9 @@ class RuntimeOptions(OptionGroup):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Processor to run on.")
     devices: int = Field(1, ge=1, description="Devices on each node.")
     num_nodes: int = Field(1, ge=1, description="Nodes (machines).")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", description="Arithmetic precision.")
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
+        "32-true", description="Arithmetic; auto: bf16-mixed on a CUDA GPU that computes in bfloat16, else 32-true."
+    )
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves the choice to torch.")
     compile: bool = Field(
         False,
@@ -241,8 +243,6 @@ class Options(OptionGroup):
         if self.data.shape is not None:
             for edge in self.data.shape:
                 if edge < 16 or edge % 8 or (self.loss.adversarial and edge % self.network.patch):
-                    raise ValueError(
-                        f"shape {self.data.shape} must be multiples of 8, 16 or more, and of the discriminator's patch "
-                        f"({self.network.patch})"
-                    )
+                    patch = f"the discriminator's patch ({self.network.patch})"
+                    raise ValueError(f"shape {self.data.shape} must be multiples of 8, 16 or more, and of {patch}")
         return self

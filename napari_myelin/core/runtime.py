@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import hashlib
 import os
 from collections.abc import Iterator
@@ -14,10 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 
+from napari_myelin.core.device_memory import free_memory as free_memory
+from napari_myelin.core.device_memory import out_of_memory as out_of_memory
+from napari_myelin.core.device_memory import release_memory as release_memory
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.guard import guarded
-from napari_myelin.core.heap import trim
 from napari_myelin.core.options import RuntimeOptions
+from napari_myelin.core.precision import Precision, resolve_precision
 
 if TYPE_CHECKING:  # it takes longer to import than torch, and who predicts on one device does without
     from lightning_fabric import Fabric
@@ -63,14 +65,6 @@ def devices() -> list[Device]:
     return found
 
 
-def release_memory() -> None:
-    """Give memory that nobody uses any more back to the device, after a failure too."""
-    gc.collect()
-    trim()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
 def launch(options: RuntimeOptions) -> Fabric:
     """Return a launched Fabric: with several devices, this is where the other ranks start.
 
@@ -84,7 +78,7 @@ def launch(options: RuntimeOptions) -> Fabric:
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
 
-    device = _device_for(options)
+    device, precision = _device_for(options)
     local, nodes = _processes(options)
     if device.type == "cuda" and local > (there := torch.cuda.device_count()):
         raise MyelinError(f"{local} CUDA devices are asked for and {there} are here: lower --devices")
@@ -95,7 +89,7 @@ def launch(options: RuntimeOptions) -> Fabric:
         num_nodes=nodes,
         # the others wait while the first reads a cohort, however large; who is gone is found otherwise (guard.py)
         strategy=DDPStrategy(timeout=timedelta(days=1)) if several else "auto",
-        precision=options.precision,
+        precision=precision,
     )
     if several and not torch.distributed.is_initialized():
         with guarded():
@@ -115,7 +109,7 @@ class Alone:
     """One process on one device, and what `Fabric` has to say of it."""
 
     device: torch.device
-    precision: str
+    precision: Precision
     global_rank: int = 0
     world_size: int = 1
     is_global_zero: bool = True
@@ -143,17 +137,20 @@ def launch_prediction(options: RuntimeOptions) -> Processes:
         As `launch`.
     """
     if _processes(options) == (1, 1):
-        return Alone(_device_for(options), options.precision)
+        return Alone(*_device_for(options))
     return launch(options)
 
 
-def _device_for(options: RuntimeOptions) -> torch.device:
+def precision_of(fabric: Processes) -> str:
+    """Return the precision that is computed in, which is never ``auto``."""
+    return fabric.precision if isinstance(fabric, Alone) else str(fabric.strategy.precision.precision)
+
+
+def _device_for(options: RuntimeOptions) -> tuple[torch.device, Precision]:
     device = resolve_device(options.device)
     if options.threads:
         torch.set_num_threads(options.threads)
-    if device.type == "cpu" and options.precision == "16-mixed":
-        raise UsageError('precision "16-mixed" needs a GPU: use "bf16-mixed" or "32-true" on the CPU')
-    return device
+    return device, resolve_precision(options.precision, device)
 
 
 def _processes(options: RuntimeOptions) -> tuple[int, int]:
@@ -175,6 +172,13 @@ def to_device(network: NetworkType, device: torch.device) -> NetworkType:
         if parameter.ndim == 5:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
     return network
+
+
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a processor's tensor on ``device``; to a GPU it is copied behind the kernels under way: nobody waits."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)  # only from page-locked memory it goes by itself
+    return tensor.to(device)
 
 
 def any_rank(said: bool, fabric: Fabric) -> bool:
@@ -228,22 +232,3 @@ def draw_noise(like: torch.Tensor, seed: int, *key: int | str) -> torch.Tensor:
         return fill_noise(like, seed, *key)
     shape = (like.shape[0], 1, *like.shape[2:])
     return torch.randn(shape, generator=generator(like.device, seed, *key), device=like.device)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether ``error`` is the device or the machine running out of memory, however torch says it."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, RuntimeError) and any(each in str(error).lower() for each in words)
-
-
-def free_memory(device: torch.device) -> int:
-    """Return the bytes that ``device`` still has for us."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # Windows and macOS have no such count
-        return 0

@@ -10,6 +10,7 @@ import torch
 
 from napari_myelin.core.errors import MyelinError, UsageError
 from napari_myelin.core.options import RuntimeOptions
+from napari_myelin.core.precision import resolve_precision
 from napari_myelin.core.runtime import (
     Alone,
     _processes,
@@ -20,6 +21,7 @@ from napari_myelin.core.runtime import (
     launch,
     launch_prediction,
     out_of_memory,
+    precision_of,
     resolve_device,
     seeded,
     to_device,
@@ -117,6 +119,12 @@ def test_who_predicts_does_not_wait_for_libraries_of_training_and_statistics() -
         (MemoryError(), True),
         (torch.OutOfMemoryError("CUDA out of memory"), True),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 byte"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
+        (RuntimeError("Unable to find a valid cuDNN algorithm to run convolution"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_BAD_PARAM"), False),
         (RuntimeError("size mismatch"), False),
         (ValueError("out of memory"), False),
     ],
@@ -137,3 +145,28 @@ def test_devices_are_named_as_torch_names_them_with_their_free_memory() -> None:
     assert len(found) == 1 + torch.cuda.device_count() + torch.backends.mps.is_available()
     for each in found:
         assert torch.zeros(1, device=each.name).device.type == each.name.split(":")[0]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_is_bfloat16_on_a_gpu_that_computes_in_it_and_float32_elsewhere(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # torch says yes of any GPU unless it is asked not to count what it works around
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    gpu, cpu, mps = (torch.device(name) for name in ("cuda", "cpu", "mps"))
+    assert resolve_precision("auto", gpu) == ("bf16-mixed" if native else "32-true")
+    assert resolve_precision("auto", cpu) == resolve_precision("auto", mps) == "32-true"
+    assert resolve_precision("32-true", gpu) == "32-true"
+    assert resolve_precision("bf16-mixed", cpu) == "bf16-mixed"
+    if native:
+        assert resolve_precision("bf16-mixed", gpu) == "bf16-mixed"
+    else:
+        with pytest.raises(UsageError, match='this GPU does not compute in bfloat16, use "16-mixed" or "32-true"'):
+            resolve_precision("bf16-mixed", gpu)
+
+
+def test_what_auto_came_to_is_what_is_launched() -> None:
+    options = RuntimeOptions(device="cpu", precision="auto")
+    assert precision_of(launch(options)) == precision_of(launch_prediction(options)) == "32-true"
+    half = RuntimeOptions(device="cpu", precision="bf16-mixed")
+    assert precision_of(launch(half)) == precision_of(launch_prediction(half)) == "bf16-mixed"

@@ -31,7 +31,7 @@ from napari_myelin.core.inference.predict import check_usable, predict
 from napari_myelin.core.inference.suitability import likeness, memory_advice, window_problem
 from napari_myelin.core.options import RuntimeOptions
 from napari_myelin.core.prediction_options import PredictionOptions
-from napari_myelin.core.runtime import Processes, is_first_rank, launch_prediction, out_of_memory
+from napari_myelin.core.runtime import Processes, is_first_rank, launch_prediction, out_of_memory, precision_of
 
 
 def predict_cohort(
@@ -76,7 +76,8 @@ def predict_cohort(
         If the folder cannot be written to, or holds something else; if another process of several is gone.
     """
     options, runtime = options or PredictionOptions(), runtime or RuntimeOptions()
-    fabric, precision = launch_prediction(runtime), runtime.precision
+    fabric = launch_prediction(runtime)
+    precision = precision_of(fabric)
     threshold = models[0].threshold if options.threshold_value is None else Threshold.fixed(options.threshold_value)
     outputs = Predictions(out, tuple(model.card for model in models), threshold, options)
     advice = memory_advice([model.card for model in models], "use --device cpu")

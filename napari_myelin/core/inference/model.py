@@ -30,6 +30,7 @@ from napari_myelin.core.evaluation.demyelination import Threshold
 from napari_myelin.core.networks.build import build_cascade
 from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.options import Options
+from napari_myelin.core.precision import in_precision
 
 FORMAT = 1
 METADATA = "napari_myelin"
@@ -56,7 +57,13 @@ class TrainingSummary(BaseModel):
     validation_mse: float | None = None
     seconds: float = 0.0
     device: str = ""
+    precision: str = ""
     finished: bool = False
+
+    @property
+    def place(self) -> str:
+        """The device, and the precision where it was not float32."""
+        return in_precision(self.device, self.precision)
 
 
 class ModelCard(BaseModel):

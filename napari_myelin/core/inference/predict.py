@@ -172,7 +172,8 @@ def predict_in_steps(
     done, total = 0, len(models) + sum(draws_of)
     yield Progress("predicting", done, total, subject.key)
     for number, model in enumerate(models):
-        network = model.network.to(device)
+        with torch.inference_mode(False):  # a weight that moves in this mode can never again carry a gradient
+            network = model.network.to(device)
         inputs = network_inputs(model, subject, device, resample)
         covered = min(covered, inputs.placement.covered)
         edge = model.card.options.training.window if window is None else window

@@ -48,7 +48,9 @@ def axis_windows(size: int, edge: int) -> list[tuple[int, np.ndarray]]:
 def in_windows(
     network: Callable[[Tensor, Tensor], list[Tensor]], mri: Tensor, noise: Tensor, edge: int
 ) -> list[Tensor]:
-    """Return what a cascade makes of a volume, window by window; only a window at a time is on the device.
+    """Return what a cascade makes of a volume, window by window; only a window's layers are on the device at a time.
+
+    The images and the noise, one volume a channel, are there as a whole: the layers are many times as large.
 
     Parameters
     ----------

@@ -9,17 +9,22 @@ from torch.nn import functional
 # torch (2.11 to 2.13) asks oneDNN for a lone volume only where channels x I x J are more than this; a smaller one goes
 # through a path that takes up to thirteen times as long in float32 (benchmarks/convolution.py); bfloat16 never does
 SMALL = 20480
+# voxels of an axis below which torch (2.13) returns what lay in memory before as the kernel's gradient in bfloat16
+THIN = 3
 
 
 class Conv3d(nn.Conv3d):
     """`torch.nn.Conv3d`, the same function: a lone small volume is cut in two, because torch is slow on one.
 
     The halves overlap by what the kernel needs, so that nothing changes at the cut. Only on a processor, and only
-    where it pays: a batch of one whose padding is zeros.
+    where it pays: a batch of one whose padding is zeros. A volume too thin for torch's bfloat16 is computed in float32.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what `torch.nn.Conv3d` returns, within float error: (B, inputs, I, J, K) to (B, outputs, ...)."""
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and min(x.shape[2:]) < THIN:
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.float())
         kernel, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
         edge = (x.shape[2] + 2 * padding - kernel) // stride + 1
         small = x.device.type == "cpu" and x.shape[0] == 1 and x[0, :, :, :, 0].numel() <= SMALL

@@ -127,7 +127,7 @@ def _facts(given: PageInput) -> str:
         f"{', '.join(training.stages)}; {network.generator}, {network.maps} feature maps, {grid}",
         "Inputs": ", ".join(f"{name} ({card.units[name]})" for name in card.modalities),
         "Trained on": f"{_subjects_in_words(len(training.subjects))}, {len(training.validation)} held out, "
-        f"{' + '.join(map(str, training.epochs))} epochs, {training.seconds / 60:.1f} min on {training.device}",
+        f"{' + '.join(map(str, training.epochs))} epochs, {training.seconds / 60:.1f} min on {training.place}",
         "Evaluated on": f"{_subjects_in_words(evaluated)} of {given.cohort.root.name or given.cohort.root}",
         "Demyelinated below": "no threshold"
         if threshold is None

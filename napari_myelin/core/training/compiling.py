@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from lightning_fabric import Fabric
@@ -13,6 +13,8 @@ from napari_myelin.core.training.step import Sample, StageNets
 
 BACKEND = "inductor"
 LONGEST = 160  # letters of the reason that are told; the rest of it is for who writes compilers
+NOTE = "torch.compile cannot be used here, trains without it ({})"
+_COMPILERS = ("torch._dynamo", "torch._inductor", "torch._functorch", "triton")
 
 
 def compile_networks(nets: StageNets, frozen: list[nn.Module], sample: Callable[[], Sample], fabric: Fabric) -> str:
@@ -20,7 +22,8 @@ def compile_networks(nets: StageNets, frozen: list[nn.Module], sample: Callable[
 
     The networks are compiled in place: they keep their names and weights. One pass there and back is tried, because
     a compiler that is missing, or that does not know an operation, is only found out by using it; where it fails,
-    nothing is compiled.
+    nothing is compiled. What that pass does not show (a validation, smaller cubes) is compiled when it first comes, and
+    may fail then: `by_compiler`.
 
     Parameters
     ----------
@@ -41,14 +44,13 @@ def compile_networks(nets: StageNets, frozen: list[nn.Module], sample: Callable[
         _try(nets, sample(), fabric)
     except Exception as error:
         # a step that runs out of memory is stepped down from, compiled or not
-        problem = "" if out_of_memory(error) else _in_words(error)
+        problem = "" if out_of_memory(error) else reason(error)
     finally:
         for network in networks:
             network.zero_grad()
     release_memory()
     if any_rank(bool(problem), fabric):
-        for network in networks:
-            network._compiled_call_impl = None  # torch has no other way back
+        leave_plain(networks)
         return problem or "it failed in another process"
     return ""
 
@@ -63,7 +65,19 @@ def _try(nets: StageNets, sample: Sample, fabric: Fabric) -> None:
     fabric.backward(loss)
 
 
-def _in_words(error: BaseException) -> str:
+def leave_plain(networks: Iterable[nn.Module]) -> None:
+    """Let networks that were compiled be as they were."""
+    for network in networks:
+        network._compiled_call_impl = None  # torch has no other way back
+
+
+def by_compiler(error: BaseException) -> bool:
+    """Return whether a compiler raised ``error``, and not what it compiled."""
+    return any(kind.__module__.startswith(_COMPILERS) for kind in type(error).__mro__)
+
+
+def reason(error: BaseException) -> str:
+    """Return why something could not be compiled, in a line."""
     error = getattr(error, "inner_exception", error)  # what the compiler itself said
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     words = f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"

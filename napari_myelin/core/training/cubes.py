@@ -8,7 +8,7 @@ from torch import Tensor
 
 from napari_myelin.core.data.regions import LESION
 from napari_myelin.core.options import TrainingOptions
-from napari_myelin.core.runtime import derive_seed
+from napari_myelin.core.runtime import derive_seed, sent
 from napari_myelin.core.training.step import Sample
 
 
@@ -45,12 +45,10 @@ def cut(sample: Sample, options: TrainingOptions, *where: int | str, lesion: np.
     mri = pieces(sample.mri)
     if options.jitter:
         # of what the maps are in a brain; the background is the same for every scanner
-        gain, offset = (
-            torch.from_numpy(random.normal(0, options.jitter, (*mri.shape[:2], 1, 1, 1)).astype(np.float32))
-            for _ in range(2)
-        )
+        drawn = [random.normal(0, options.jitter, (*mri.shape[:2], 1, 1, 1)).astype(np.float32) for _ in range(2)]
+        gain, offset = (sent(torch.from_numpy(each), mri.device) for each in drawn)
         inside = pieces(sample.weights) > 0
-        mri = mri + inside * (gain.to(mri.device) * mri + offset.to(mri.device))
+        mri = mri + inside * (gain * mri + offset)
     axes = {"none": 0, "sides": 1, "axes": 3}[options.symmetry]
     mirrored = [[axis + 1 for axis in range(axes) if random.random() < 0.5] for _ in boxes]
 

@@ -54,7 +54,7 @@ def describe(error: Exception, trace: str, options: Options, shape: Sequence[int
     shape
         The network's grid, where it was known by then; out of memory is then answered with a size that fits.
     """
-    if connection_lost(error):
+    if connection_lost(error) and _several(options):
         cause = lost_process() or "another process of this run cannot be reached"
         return Failed(cause, "the run cannot go on without it, --resume goes on from its last state", trace)
     if out_of_memory(error):
@@ -64,7 +64,14 @@ def describe(error: Exception, trace: str, options: Options, shape: Sequence[int
         return Failed(str(error), advice, trace)
     if isinstance(error, MyelinError):
         return Failed(str(error), "", trace, usage=isinstance(error, UsageError))
+    if isinstance(error, torch.AcceleratorError):
+        advice = "the GPU or its driver broke off; --resume goes on from the last state"
+        return Failed(str(error).split("\n")[0], advice, trace)
     return Failed(f"{type(error).__name__}: {error}", "this is a bug of napari-myelin: please report it", trace)
+
+
+def _several(options: Options) -> bool:
+    return options.runtime.devices * options.runtime.num_nodes > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _memory_advice(options: Options, shape: Sequence[int] | None) -> str:

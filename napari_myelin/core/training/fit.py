@@ -9,7 +9,7 @@ from pathlib import Path
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.errors import MyelinError
-from napari_myelin.core.events import Event, StopRequest
+from napari_myelin.core.events import Event, Failed, StopRequest
 from napari_myelin.core.heap import kept
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import is_first_rank
@@ -64,9 +64,12 @@ def fit(
         # everything is given back first: what then is free decides what would fit
         record, shape, smallest = trainer.__dict__.get("record"), trainer.grid_shape, trainer.options
         del trainer
-        release(problem)
-        failed = describe(problem, trace, smallest, shape)
-        failed = among_processes(failed, problem, run, speaks)
+        try:
+            release(problem)
+            failed = describe(problem, trace, smallest, shape)
+            failed = among_processes(failed, problem, run, speaks)
+        except Exception:  # of a device that broke down, nothing more can be asked
+            failed = Failed(f"{type(problem).__name__}: {problem}", "--resume goes on from the last state", trace)
         try:
             if record is not None:
                 record.write(failed)

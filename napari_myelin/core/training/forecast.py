@@ -9,7 +9,7 @@ from napari_myelin.core.data.grid import Grid
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import free_memory, resolve_device
 from napari_myelin.core.training.ground import network_grid, usable_subjects
-from napari_myelin.core.training.memory import parameters_of, training_bytes, what_fits
+from napari_myelin.core.training.memory import parameters_of, resident_bytes, training_bytes, what_fits
 from napari_myelin.core.training.split import hold_out
 from napari_myelin.core.working import result_of
 
@@ -34,6 +34,8 @@ class Forecast:
         torch's name of where it would run.
     need, free
         Bytes that training takes at its peak and that the device has; ``free`` is 0 where nobody can say.
+    resident
+        Of ``need``, the bytes of the training subjects, who stay on a GPU where they fit beside a step.
     advice
         What would fit; empty where it fits as it is.
     """
@@ -49,6 +51,7 @@ class Forecast:
     device: str
     need: int
     free: int
+    resident: int
     advice: str
 
 
@@ -72,8 +75,9 @@ def forecast(cohort: Cohort, options: Options, grid: Grid | None = None) -> Fore
     training, validation = hold_out(subjects, options.data.validation, options.training.seed)
     grid = result_of(network_grid(training, options)) if grid is None else grid
     modalities = len(options.data.modalities)
-    need, free = training_bytes(options, grid.shape, modalities), free_memory(device)
-    advice = what_fits(options, grid.shape, modalities, free) if 0 < free < need else ""
+    step, free = training_bytes(options, grid.shape, modalities), free_memory(device)
+    resident = resident_bytes(options, grid.shape, modalities, len(training), free)
+    advice = what_fits(options, grid.shape, modalities, free) if 0 < free < step else ""
     steps = -(-len(training) // options.training.batch)
     generator, discriminator = parameters_of(options, modalities)
     return Forecast(
@@ -86,7 +90,8 @@ def forecast(cohort: Cohort, options: Options, grid: Grid | None = None) -> Fore
         generator=generator,
         discriminator=discriminator,
         device=str(device),
-        need=need,
+        need=step + resident,
         free=free,
+        resident=resident,
         advice=advice,
     )

@@ -18,7 +18,7 @@ from napari_myelin.core.heap import give_back
 from napari_myelin.core.inference.model import Model, save_model
 from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.options import Options
-from napari_myelin.core.runtime import is_first_rank
+from napari_myelin.core.runtime import is_first_rank, precision_of
 from napari_myelin.core.training.folder import SMALLER, STATE, open_run
 from napari_myelin.core.training.ground import Ground
 from napari_myelin.core.training.product import make_model
@@ -100,7 +100,8 @@ class Keeper:
         self.position = Position(**state["position"])
         if state["best"] is not None:
             self.best = Best(**state["best"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        if state["precision"]:  # empty where the run had no scaler until now: a new one finds its scale by itself
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
 
     def save(self, nets: StageNets | None) -> Event:
         """Write the state that `restore` reads, on the first rank."""
@@ -132,6 +133,7 @@ class Keeper:
             device=str(self.fabric.device),
             resumed=resumed,
             notes=self.ground.notes,
+            precision=precision_of(self.fabric),
         )
 
     def elapsed(self) -> float:
@@ -148,6 +150,7 @@ class Keeper:
             best=self.best,
             seconds=self.elapsed(),
             device=str(self.fabric.device),
+            precision=precision_of(self.fabric),
             finished=finished,
         )
 

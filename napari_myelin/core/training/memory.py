@@ -18,8 +18,10 @@ from napari_myelin.core.networks.build import build_cascade, build_discriminator
 from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.options import Options
 from napari_myelin.core.options_file import options_from
+from napari_myelin.core.precision import resolve_precision
 from napari_myelin.core.runtime import to_device
 from napari_myelin.core.training.ledger import Ledger
+from napari_myelin.core.training.shelf import cohort_bytes, room_beside
 from napari_myelin.core.training.stage import Position, conditioned, open_stage
 from napari_myelin.core.training.step import Sample, train_step
 from napari_myelin.core.training.stepdown import Change, changed, in_words, next_smaller
@@ -46,7 +48,8 @@ def training_bytes(options: Options, shape: Sequence[int], modalities: int) -> i
 
     A step of the last stage, the very code that trains, is done with tensors that have shapes and no values (torch's
     fake tensors), and the bytes alive are counted at each operation. Tensors are counted exactly; on the CPU what the
-    C library keeps idle is added, by a share that was measured. A GPU library's own work space is not known.
+    C library keeps idle is added, by a share that was measured. A GPU library's own work space is not known, and the
+    cohort that stays on a GPU where it fits is not in it (`resident_bytes`).
 
     Parameters
     ----------
@@ -57,10 +60,9 @@ def training_bytes(options: Options, shape: Sequence[int], modalities: int) -> i
     modalities
         Number of MR images M.
     """
-    on_cpu = options.runtime.device == "cpu" or (options.runtime.device == "auto" and not torch.cuda.is_available())
     i, j, k = shape
     step = _step_bytes(_essential(options), (i, j, k), modalities)
-    if not on_cpu:
+    if not _on_cpu(options):
         return step.peak
     holding = changed(options, {"checkpointing": False}) if options.training.checkpointing else options
     # as `fit`: who checkpoints wants the memory back
@@ -69,6 +71,27 @@ def training_bytes(options: Options, shape: Sequence[int], modalities: int) -> i
     share = IDLE_OF_CUBES if options.training.crop else IDLE
     idle = int(ALWAYS + share * passing + IDLE_OF_WEIGHTS * step.weights)
     return max(step.peak + idle, _reading_bytes((i, j, k), modalities))
+
+
+def resident_bytes(options: Options, shape: Sequence[int], modalities: int, subjects: int, free: int) -> int:
+    """Return the bytes of the training subjects that stay on a GPU beside a step's; 0 where they do not, or on a CPU.
+
+    Parameters
+    ----------
+    options, shape, modalities
+        As for `training_bytes`.
+    subjects
+        That train.
+    free
+        Bytes that the device has.
+    """
+    size = cohort_bytes(subjects, shape, modalities)
+    fits = not _on_cpu(options) and size <= room_beside(training_bytes(options, shape, modalities), free)
+    return size if fits else 0
+
+
+def _on_cpu(options: Options) -> bool:
+    return options.runtime.device == "cpu" or (options.runtime.device == "auto" and not torch.cuda.is_available())
 
 
 def parameters_of(options: Options, modalities: int) -> tuple[int, int]:
@@ -88,7 +111,10 @@ def _essential(options: Options) -> Options:
     kept["batch"] = max(1, training.batch // devices)
     own = {"network": options.network.model_dump(), "loss": options.loss.model_dump(), "training": kept}
     # without values 16 bits are 16 bits, and only one kind of them is known to a CPU
-    precision = "bf16-mixed" if "16" in options.runtime.precision else "32-true"
+    precision = options.runtime.precision
+    if precision == "auto":
+        precision = resolve_precision(precision, torch.device("cpu" if _on_cpu(options) else "cuda"))
+    precision = "bf16-mixed" if "16" in precision else "32-true"
     return options_from({**own, "data": {"shape": None}, "runtime": {"precision": precision}})
 
 
@@ -100,7 +126,7 @@ def _step_bytes(options: Options, shape: tuple[int, int, int], modalities: int, 
         fabric = Fabric(accelerator="cpu", devices=1, plugins=plugin)
         cascade = to_device(build_cascade(options.network, modalities, seed=0), CPU)
         nets = open_stage(Position(stage=options.network.refiners), cascade, options, fabric, steps=1)
-        samples = [_sample(options, shape, modalities, cascade) for _ in range(options.training.batch)]
+        samples = [_sample(options, shape, modalities, cascade, fabric) for _ in range(options.training.batch)]
         train_step(nets, samples, fabric)
         # from the second step on there are ADAM's two moments of every weight, G's last gradient and its average
         own, other = (0 if net is None else _bytes(net) for net in (nets.generator, nets.discriminator))
@@ -113,7 +139,7 @@ def _bytes(network: torch.nn.Module) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
 
 
-def _sample(options: Options, shape: tuple[int, int, int], modalities: int, cascade: Cascade) -> Sample:
+def _sample(options: Options, shape: tuple[int, int, int], modalities: int, cascade: Cascade, fabric: Fabric) -> Sample:
     """Return what `make_sample` does, of no values."""
     training, stage = options.training, options.network.refiners
 
@@ -123,8 +149,8 @@ def _sample(options: Options, shape: tuple[int, int, int], modalities: int, casc
     mri = volumes(modalities).contiguous(memory_format=torch.channels_last_3d)
     sample = Sample(mri, volumes(1), volumes(1, torch.uint8), volumes(1), volumes(1), seed=0)
     if training.crop and training.window:
-        return conditioned(cascade, stage, _cubes(sample, options))
-    sample = conditioned(cascade, stage, sample)
+        return conditioned(cascade, stage, _cubes(sample, options), fabric)
+    sample = conditioned(cascade, stage, sample, fabric)
     return _cubes(sample, options) if training.crop else sample
 
 

@@ -20,6 +20,7 @@ def make_model(
     best: Best | None,
     seconds: float,
     device: str,
+    precision: str,
     finished: bool = False,
 ) -> Model:
     """Return the model of the stages that have begun to train, sharing the cascade's weights.
@@ -30,8 +31,8 @@ def make_model(
         The run as it stands.
     best
         Of the stage under way.
-    seconds, device
-        How long it has taken, and where.
+    seconds, device, precision
+        How long it has taken, where, and in which arithmetic.
     finished
         Whether every stage is done.
 
@@ -59,6 +60,7 @@ def make_model(
         validation_mse=best.mse if best is not None else position.mse,
         seconds=round(seconds, 1),
         device=device,
+        precision=precision,
         finished=finished,
     )
     modalities = options.data.modalities

@@ -10,6 +10,20 @@ import torch
 
 from napari_myelin.core.data.cache import CohortCache
 from napari_myelin.core.data.regions import LESION
+from napari_myelin.core.runtime import sent
+
+SHARE = 0.9  # of the free memory that training and cohort may take: a tenth is left for what is not known
+
+
+def cohort_bytes(subjects: int, shape: Sequence[int], modalities: int) -> int:
+    """Return what so many subjects take on the device, on a grid of ``shape`` voxels, with M MR images."""
+    i, j, k = shape
+    return subjects * i * j * k * (4 * (modalities + 1) + 2)
+
+
+def room_beside(need: int, free: int) -> int:
+    """Return the bytes that are left for the cohort where ``free`` are free and a step needs ``need``."""
+    return int(SHARE * free) - need
 
 
 @dataclass(frozen=True)
@@ -52,8 +66,7 @@ class Shelf:
 
         On a CPU the mapped files are the memory: the system holds of them what fits.
         """
-        i, j, k = self.cache.grid.shape
-        size = len(keys) * i * j * k * (4 * (len(self.cache.modalities) + 1) + 2)
+        size = cohort_bytes(len(keys), self.cache.grid.shape, len(self.cache.modalities))
         self._stays = self.device.type != "cpu" and size <= room
         return self._stays
 
@@ -74,14 +87,8 @@ class Shelf:
             return self._there[key]
         scored = self.cache.load(key)
         arrays = (scored.mri[None], *(each[None, None] for each in (scored.dvr, scored.regions, scored.brain)))
-        mri, dvr, regions, brain = (self._on_device(torch.from_numpy(array)) for array in arrays)
+        mri, dvr, regions, brain = (sent(torch.from_numpy(array), self.device) for array in arrays)
         subject = SubjectTensors(mri, dvr, regions, brain, scored.regions)
         if self._stays:
             self._there[key] = subject
         return subject
-
-    def _on_device(self, mapped: torch.Tensor) -> torch.Tensor:
-        if self.device.type == "cuda":
-            # from page-locked memory a copy takes place by itself, behind the kernels that are under way
-            return mapped.pin_memory().to(self.device, non_blocking=True)
-        return mapped.to(self.device)

@@ -132,7 +132,9 @@ def epoch_order(keys: list[str], position: Position, options: Options) -> list[l
     return [order[first : first + batch] for first in range(0, len(order), batch)]
 
 
-def make_sample(ground: Ground, cascade: Cascade, key: str, position: Position, options: Options) -> Sample:
+def make_sample(
+    ground: Ground, cascade: Cascade, key: str, position: Position, options: Options, fabric: Fabric
+) -> Sample:
     """Return one training sample, with the noise (Sketcher) or the frozen stages' map (Refiner) as condition."""
     subject, training = ground.take(key), options.training
     where: tuple[int | str, ...] = (position.stage, position.epoch, position.step, key)
@@ -145,20 +147,21 @@ def make_sample(ground: Ground, cascade: Cascade, key: str, position: Position, 
     lesion = subject.lesion_voxels() if training.crop else None
     if cubes_first:
         sample = cut(sample, training, *where, lesion=lesion)
-    sample = conditioned(cascade, position.stage, sample)
+    sample = conditioned(cascade, position.stage, sample, fabric)
     if training.crop and not cubes_first:
         sample = cut(sample, training, *where, lesion=lesion)
     more = options.loss.lesion_weight - 1
     return replace(sample, weights=sample.weights * (1 + more * (sample.regions == LESION)))
 
 
-def conditioned(cascade: Cascade, stage: int, sample: Sample) -> Sample:
-    """Return a sample with what a stage sees besides the images; until then its ``condition`` is the noise."""
+def conditioned(cascade: Cascade, stage: int, sample: Sample, fabric: Fabric) -> Sample:
+    """Return a sample with what a stage sees besides the images, in float32; until then ``condition`` is the noise."""
     before = sample.condition
     if stage > 0:
         # the frozen stages predict as they will for users: without dropout
-        with torch.no_grad():
+        with torch.no_grad(), fabric.autocast():
             before = cascade.first(stage)(sample.mri, before)[-1]
+        before = before.float()
     return replace(sample, condition=cascade.condition(stage, before))
 
 
@@ -180,4 +183,6 @@ def load_stage_state(nets: StageNets, state: dict[str, Any]) -> None:
         nets.discriminator.load_state_dict(state["discriminator"])
         nets.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
     if nets.average is not None:
-        nets.average.weights = state["average"]
+        # optimisers and networks take their device from what they hold; a saved state is read onto the CPU
+        devices = {name: value.device for name, value in nets.generator.state_dict().items()}
+        nets.average.weights = {name: value.to(devices[name]) for name, value in state["average"].items()}

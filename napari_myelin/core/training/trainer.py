@@ -7,26 +7,18 @@ import time
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from napari_myelin.core.events import Epoch, Event, Finished, Preview, Progress, Saved, Step, SteppedDown, Stopped
+from napari_myelin.core.events import Epoch, Event, Finished, Noted, Preview, Progress, Saved, Step, Stopped
 from napari_myelin.core.networks.build import build_cascade
-from napari_myelin.core.networks.parts import set_forgetting
-from napari_myelin.core.runtime import (
-    any_rank,
-    derive_seed,
-    free_memory,
-    launch,
-    out_of_memory,
-    release_memory,
-    to_device,
-)
-from napari_myelin.core.training.compiling import compile_networks
+from napari_myelin.core.runtime import any_rank, derive_seed, free_memory, launch, to_device
+from napari_myelin.core.training.compiling import NOTE, compile_networks
 from napari_myelin.core.training.failure import refuse_broken_weights
+from napari_myelin.core.training.fallback import Fallback
 from napari_myelin.core.training.folder import LAST, MODEL, PREVIEW, is_finished
 from napari_myelin.core.training.ground import open_ground, prepare
-from napari_myelin.core.training.keeper import Keeper
 from napari_myelin.core.training.memory import training_bytes
 from napari_myelin.core.training.pace import averaged
 from napari_myelin.core.training.readings import Readings
+from napari_myelin.core.training.shelf import room_beside
 from napari_myelin.core.training.stage import (
     Best,
     Position,
@@ -37,11 +29,11 @@ from napari_myelin.core.training.stage import (
     open_stage,
 )
 from napari_myelin.core.training.step import Losses, Sample, StageNets, train_step
-from napari_myelin.core.training.stepdown import Change, in_words, next_smaller, next_window
+from napari_myelin.core.training.stepdown import in_words
 from napari_myelin.core.training.validate import validate
 
 
-class Trainer(Keeper):
+class Trainer(Fallback):
     """One run while it trains; `fit` is its face."""
 
     def events(self, resume: bool) -> Iterator[Event]:
@@ -70,15 +62,18 @@ class Trainer(Keeper):
         while nets is not None:
             if (yield from self._train_stage(nets)):
                 return
+            could = not self.uncompiled
             nets = self._next_stage()
+            if could and self.uncompiled:  # those that began with it read it in its first event
+                yield Noted("--compile", NOTE.format(self.uncompiled))
         yield from self._finish()
 
     def _settle(self) -> None:
-        """Keep the cohort on a GPU, if training leaves room for it; a tenth is left for what is not known."""
+        """Keep the cohort on a GPU, if training leaves room for it."""
         device, shelf = self.fabric.device, self.ground.shelf
         if shelf is not None and device.type != "cpu":
             need = training_bytes(self.options, self.ground.grid.shape, len(self.options.data.modalities))
-            shelf.settle(self.keys, int(0.9 * free_memory(device)) - need)
+            shelf.settle(self.keys, room_beside(need, free_memory(device)))
 
     def _prepare(self, state: dict[str, Any] | None) -> Generator[Event, None, bool]:
         """Read the cohort; the generator's value is whether it was asked to stop meanwhile."""
@@ -109,7 +104,7 @@ class Trainer(Keeper):
             before = list(self.cascade.stages)[: self.position.stage]
             self.uncompiled = compile_networks(nets, before, lambda: self._sample(self.keys[0]), self.fabric)
             if self.uncompiled:
-                self.ground.notes.append(f"torch.compile cannot be used here, trains without it ({self.uncompiled})")
+                self.ground.notes.append(NOTE.format(self.uncompiled))
         return nets
 
     def _train_stage(self, nets: StageNets) -> Generator[Event, None, bool]:
@@ -160,51 +155,35 @@ class Trainer(Keeper):
             yield step
 
     def _step(self, nets: StageNets, keys: list[str]) -> Generator[Event, None, Losses]:
-        """Do one step, in a smaller way each time memory runs out; the generator's value is its loss terms."""
+        """Do one step, in another way where it fails and there is one; the generator's value is its loss terms."""
         while True:
             try:
                 return self._try_step(nets, keys)
-            except (RuntimeError, MemoryError) as error:
-                whole = out_of_memory(error) and not nets.updating
-                smaller = next_smaller(self.options, self.ground.grid.shape) if whole else None
-                if smaller is None:
+            except Exception as error:
+                way_out = None if nets.updating else self.way_out(error, nets, self.position.step + 1)
+                if way_out is None:
                     raise
-                if self.fabric.world_size > 1:  # the others wait in the middle of this step
-                    raise self.leave(smaller) from error
             # only now, outside, nothing holds what the step had made
             nets.undo()
             yield from self._read()
-            yield self._step_down(nets, smaller, self.position.step + 1)
+            yield way_out()
             yield self.save(nets)
 
     def _try_step(self, nets: StageNets, keys: list[str]) -> Losses:
         return train_step(nets, [self._sample(key) for key in keys], self.fabric)
 
     def _sample(self, key: str) -> Sample:
-        return make_sample(self.ground, self.cascade, key, self.position, self.options)
-
-    def _step_down(self, nets: StageNets, smaller: dict[str, Change], step: int) -> SteppedDown:
-        """Let smaller options hold from the next step on; return the event that says so."""
-        if self.ground.shelf is not None:
-            self.ground.shelf.clear()
-        release_memory()
-        self.step_down(smaller)
-        for network in (nets.generator, nets.discriminator):
-            if network is not None:
-                set_forgetting(network, self.options.training.checkpointing)
-        event = SteppedDown(self.names[self.position.stage], self.position.epoch + 1, step, smaller)
-        self.ground.notes.append(event.sentence)  # whoever uses the model reads it on its card
-        return event
+        return make_sample(self.ground, self.cascade, key, self.position, self.options, self.fabric)
 
     def _validate(self, nets: StageNets) -> Generator[Event, None, dict[str, float]]:
         while True:
             try:
                 return validate(self.model(), self.ground.validation, self.fabric, nets, self.run / PREVIEW)
-            except (RuntimeError, MemoryError) as error:
-                smaller = next_window(self.options, self.ground.grid.shape) if self.fabric.world_size == 1 else None
-                if smaller is None or not out_of_memory(error):
+            except Exception as error:
+                way_out = self.way_out(error, nets, 0)
+                if way_out is None:
                     raise
-            yield self._step_down(nets, smaller, 0)  # saved at the end of the epoch
+            yield way_out()  # saved at the end of the epoch
 
     def _end_epoch(self, nets: StageNets) -> Iterator[Event]:
         position, training = self.position, self.options.training

@@ -33,7 +33,7 @@ def validate(
     subjects
         Held-out subjects, shared among the ranks.
     fabric
-        Device and ranks.
+        Device, precision and ranks; the maps are float32 in any.
     nets
         Of the stage, which say what its reconstruction term is.
     preview
@@ -44,7 +44,8 @@ def validate(
     total = torch.zeros(3, dtype=torch.float64)
     for number in range(fabric.global_rank, len(subjects), fabric.world_size):
         subject = subjects[number]
-        prediction = predict([model], subject, device=fabric.device, resample=resample)
+        with fabric.autocast():
+            prediction = predict([model], subject, device=fabric.device, resample=resample)
         error = prediction.dvr.array - subject.volume("dvr", resample).array
         if nets.squared:
             loss = float(np.square(error[subject.brain(resample).array]).mean())

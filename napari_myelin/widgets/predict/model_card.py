@@ -155,7 +155,7 @@ def card_lines(card: Any) -> list[tuple[str, str, str]]:
             f"{subjects} subjects ({len(training.validation)} held out), {' + '.join(training.stages)}, {epochs} epochs"
             f"{error}{'' if training.finished else ', not finished'}",
             f"{network.generator}, {network.maps} feature maps, preset {card.options.preset}; "
-            f"{duration(training.seconds)} on {training.device}",
+            f"{duration(training.seconds)} on {training.place}",
         ),
         ("Threshold", threshold_words(card.threshold), "DVR below which a lesion voxel counts as demyelinated."),
         ("Use", "research only, not a medical device", card.intended_use),

@@ -10,6 +10,7 @@ from napari_myelin.core.events import (
     Event,
     Failed,
     Finished,
+    Noted,
     Preview,
     Progress,
     Started,
@@ -71,7 +72,7 @@ class Course:
     curves
         By name of the term.
     steps_down
-        What the run does in a smaller way since memory ran out, in sentences.
+        What the run does in a smaller way since memory ran out, or without a compiler that failed, in sentences.
     """
 
     def __init__(self) -> None:
@@ -103,6 +104,8 @@ class Course:
             self.preview = event
         elif isinstance(event, SteppedDown):
             self.steps_down.append(event.sentence)
+        elif isinstance(event, Noted):
+            self.steps_down.append(event.text)
         elif isinstance(event, Stopped | Finished | Failed):
             self.end, self.doing = event, None
 

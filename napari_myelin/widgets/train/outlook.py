@@ -99,7 +99,8 @@ class Outlook(QObject):
         seen = self.forecast
         free = f" of {seen.free / GIB:.1f} GiB free" if seen.free else ""
         edges = " x ".join(str(edge) for edge in seen.grid.shape)
-        text = f"about {seen.need / GIB:.2f} GiB{free} ({seen.device}, {edges} voxels)"
+        stays = f", {seen.resident / GIB:.2f} GiB of it the subjects" if seen.resident else ""
+        text = f"about {seen.need / GIB:.2f} GiB{free} ({seen.device}, {edges} voxels{stays})"
         return f"{text}\nMay not fit: {in_panel_words(seen.advice)}" if seen.advice else text
 
 

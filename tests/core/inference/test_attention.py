@@ -16,6 +16,7 @@ from napari_myelin.core.inference.attention import (
     saliency,
 )
 from napari_myelin.core.inference.model import Model
+from napari_myelin.core.inference.predict import predict
 from napari_myelin.core.networks.build import build_cascade
 from napari_myelin.core.networks.cascade import Cascade
 from napari_myelin.core.options import NetworkOptions
@@ -110,3 +111,17 @@ def test_randomised_weights_change_the_saliency_and_are_put_back(model: Model, m
     assert abs(rows[-1].similarity) < 0.9
     for name, value in model.network.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_a_model_that_a_prediction_has_moved_can_be_asked_for_its_saliency(
+    model: Model, memory_subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = saliency(model, memory_subject).maps["Max"].array
+
+    def moved(network: Cascade, device: torch.device) -> Cascade:
+        return network._apply(torch.clone)  # to a GPU every weight becomes another tensor, too
+
+    monkeypatch.setattr(Cascade, "to", moved)
+    predict([model], memory_subject)
+    assert not any(parameter.is_inference() for parameter in model.network.parameters())
+    np.testing.assert_array_equal(saliency(model, memory_subject).maps["Max"].array, expected)

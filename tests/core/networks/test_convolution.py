@@ -43,3 +43,26 @@ def test_only_a_lone_small_volume_is_cut(monkeypatch: pytest.MonkeyPatch) -> Non
         layer(torch.zeros(1, 1, side + 2, side + 2, 1))
         layer(torch.zeros(3, 1, 4, 4, 4))
     assert batches == [2, 1, 3]
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 2), (2, 4, 2), (3, 4, 3)])
+def test_a_thin_volume_has_its_kernels_gradient_in_bfloat16_too(shape: tuple[int, int, int]) -> None:
+    # what lay in memory before must not be in it
+    torch.manual_seed(0)
+    layer, x = Conv3d(16, 16, kernel_size=3, padding=1), torch.randn(1, 16, *shape)
+    gradients = []
+    for half in (False, True):
+        for _ in range(4):
+            spoilt = [
+                torch.full((size,), torch.nan) for size in (2**8, 2**10, 2**12, 2**13, 2**14, 2**16) for _ in "12"
+            ]
+            del spoilt
+            layer.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+                out = layer(x)
+            out.float().square().sum().backward()
+            assert layer.weight.grad is not None
+            gradients.append(layer.weight.grad.clone())
+    assert out.dtype == (torch.float32 if min(shape) < 3 else torch.bfloat16)
+    for gradient in gradients[1:]:
+        torch.testing.assert_close(gradient, gradients[0], rtol=0, atol=0.05 * float(gradients[0].abs().max()))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import tiny_options
 
 from napari_myelin.core.data.cohort import Cohort
@@ -48,3 +49,20 @@ def test_what_does_not_fit_comes_with_what_would(phantom_cohort: Cohort, monkeyp
     seen = forecast(phantom_cohort, options)
     assert seen.need > seen.free == 60 * 2**20
     assert seen.advice.startswith("--crop 16 --window 16 --checkpointing --maps 8 --batch 1 would fit (about")
+
+
+def test_on_a_gpu_the_subjects_that_stay_there_are_told_too_where_they_fit(
+    phantom_cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "resolve_device", lambda name: torch.device("cuda", 0))
+    options = options_from({"runtime": {"device": "cuda"}}, tiny_options())
+    monkeypatch.setattr(module, "free_memory", lambda device: 2**30)
+    seen = forecast(phantom_cohort, options)
+    i, j, k = seen.grid.shape
+    step = training_bytes(options, seen.grid.shape, 4)
+    assert seen.resident == 4 * i * j * k * (4 * 5 + 2)  # four train: four maps and a target, float32, and two of bytes
+    assert seen.need == step + seen.resident
+    # as `fit`: it is kept where a step and a tenth of the memory are left
+    monkeypatch.setattr(module, "free_memory", lambda device: int((step + seen.resident) / 0.9) - 2)
+    short = forecast(phantom_cohort, options)
+    assert (short.resident, short.need, short.advice) == (0, step, "")

@@ -135,6 +135,8 @@ def test_a_process_that_runs_out_of_memory_is_named_and_the_run_resumes_in_a_sma
         (RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1234"), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
         (ValueError("Connection closed by peer"), False),
+        (RuntimeError("NCCL Error 1: unhandled cuda error"), True),
+        (torch.AcceleratorError("CUDA error: the launch timed out and was terminated"), False),
     ],
 )
 def test_what_is_another_process_that_is_gone(error: Exception, lost: bool) -> None:

@@ -21,11 +21,13 @@ from napari_myelin.core.training.ground import Ground, open_ground, prepare
 from napari_myelin.core.training.stage import Position, make_sample
 from napari_myelin.core.working import result_of
 
+FABRIC = Fabric(accelerator="cpu", devices=1)
+
 
 @pytest.fixture(scope="module")
 def ground(small: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Ground:
     opened = result_of(open_ground(small, tiny_options(), tmp_path_factory.mktemp("ground")))
-    list(prepare(opened, tiny_options(), Fabric(accelerator="cpu", devices=1)))
+    list(prepare(opened, tiny_options(), FABRIC))
     return opened
 
 
@@ -37,16 +39,16 @@ def test_a_refiner_sees_what_the_frozen_stages_make_of_the_cube_alone(ground: Gr
     key = ground.training[0].key
     at, options = Position(stage=1), tiny_options(crop=16, crops=2, window=16)
     cascade = cascade_of(options)
-    cubes = make_sample(ground, cascade, key, at, options)
+    cubes = make_sample(ground, cascade, key, at, options, FABRIC)
     assert cubes.mri.shape == (2, 4, 16, 16, 16)
-    noise = make_sample(ground, cascade, key, Position(), options).condition  # of another stage: another noise
+    noise = make_sample(ground, cascade, key, Position(), options, FABRIC).condition  # of another stage: another noise
     assert noise.shape == cubes.condition.shape
-    whole = make_sample(ground, cascade, key, at, tiny_options(crop=16, crops=2))
+    whole = make_sample(ground, cascade, key, at, tiny_options(crop=16, crops=2), FABRIC)
     torch.testing.assert_close(whole.mri, cubes.mri)  # the same cubes
     assert not torch.allclose(whole.condition, cubes.condition)  # of the sketch of the whole volume
     seen = []
     cascade.stages[0].register_forward_hook(lambda _, given, out: seen.append((given[0], out)))
-    again = make_sample(ground, cascade, key, at, options)
+    again = make_sample(ground, cascade, key, at, options, FABRIC)
     ((given, out),) = seen
     torch.testing.assert_close(given[:, :4], cubes.mri)
     torch.testing.assert_close(again.condition, out[:, :1])

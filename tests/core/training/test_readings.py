@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -18,10 +19,11 @@ from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.events import Epoch, Finished, Step, StopRequest, read_events
 from napari_myelin.core.networks.build import build_cascade
 from napari_myelin.core.options import Options
-from napari_myelin.core.training import trainer
+from napari_myelin.core.runtime import sent
+from napari_myelin.core.training import cubes, shelf, trainer
 from napari_myelin.core.training.fit import fit
 from napari_myelin.core.training.readings import EVERY, DivergedError, Readings
-from napari_myelin.core.training.stage import Position, open_stage
+from napari_myelin.core.training.stage import Position, make_sample, open_stage
 from napari_myelin.core.training.step import Sample, train_step
 
 GPU = torch.device("cuda")  # only its name is looked at
@@ -103,9 +105,14 @@ class Waits(TorchDispatchMode):
         by_mask = "aten.index" in name and any(
             isinstance(i, torch.Tensor) and i.dtype == torch.bool for i in (args[1] if len(args) > 1 else ()) or ()
         )
-        if by_mask or any(f"aten.{count}." in name for count in counts):
+        if by_mask or any(f"aten.{count}." in name for count in counts) or self._between_devices(name, args, kwargs):
             self.found.append(name)
         return func(*args, **(kwargs or {}))
+
+    def _between_devices(self, name: str, args: Any, kwargs: Any) -> bool:
+        if "aten._to_copy" in name:
+            return (kwargs or {}).get("device") not in (None, args[0].device)
+        return "aten.copy_" in name and args[0].device != args[1].device
 
 
 @pytest.mark.parametrize("options", [tiny_options(), tiny_accurate()], ids=["demo", "accurate"])
@@ -124,3 +131,46 @@ def test_nothing_inside_a_step_waits_for_the_device(options: Options) -> None:
         assert waits.found == []
         float(losses["generator"])
     assert waits.found == ["aten._local_scalar_dense.default"]
+
+
+class Scored:
+    """A subject of random maps, as the cohort's cache has it."""
+
+    def __init__(self) -> None:
+        random, shape = np.random.default_rng(0), (32, 32, 32)
+        self.mri, self.dvr = random.random((4, *shape), np.float32), random.random(shape, np.float32)
+        self.regions, self.brain = random.integers(0, 3, shape).astype(np.uint8), np.ones(shape, bool)
+
+    def load(self, key: str) -> Scored:
+        return self
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["as it is", "by a copy that is waited for"])
+def test_a_sample_is_made_without_waiting_for_the_device(seen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    meta, options = torch.device("meta"), tiny_accurate()  # it stands for a GPU
+    for module in (cubes, shelf):  # without an operation, as if it were done behind the others
+        monkeypatch.setattr(module, "sent", lambda tensor, device: torch.empty_like(tensor, device=device))
+    if not seen:
+        monkeypatch.setattr(cubes, "sent", torch.Tensor.to)
+    cascade, fabric = build_cascade(options.network, 4, seed=0), Fabric(accelerator="cpu", devices=1)
+    with Waits() as waits:
+        sample = make_sample(shelf.Shelf(Scored(), meta), cascade, "sub-01", Position(), options, fabric)  # type: ignore[arg-type]
+    assert (sample.mri.shape, sample.mri.device) == ((2, 4, 16, 16, 16), meta)
+    assert waits.found == ([] if seen else ["aten._to_copy.default"] * 2)
+
+
+def test_what_is_sent_to_a_gpu_goes_from_page_locked_memory_and_by_itself() -> None:
+    class Noting(torch.Tensor):
+        said: ClassVar[list[Any]] = []
+
+        def pin_memory(self, device: Any = None) -> Any:
+            self.said.append("pinned")
+            return self
+
+        def to(self, *given: Any, **more: Any) -> Any:
+            self.said.append((*given, more))
+            return self
+
+    for device in (GPU, torch.device("cpu")):
+        sent(torch.zeros(3).as_subclass(Noting), device)
+    assert Noting.said == ["pinned", (GPU, {"non_blocking": True}), (torch.device("cpu"), {})]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from runs import assert_same_weights, kinds, weights
 from tiny import tiny_options
 
@@ -17,6 +20,8 @@ from napari_myelin.core.events import (
     read_events,
 )
 from napari_myelin.core.inference.model import load_model
+from napari_myelin.core.options_file import options_from
+from napari_myelin.core.training import trainer
 from napari_myelin.core.training.fit import fit
 from napari_myelin.core.training.trainer import Trainer
 
@@ -111,3 +116,18 @@ def test_resuming_a_finished_run_says_so_again_and_trains_nothing(small: Cohort,
     events = list(fit(small, tiny_options(epochs=2), uninterrupted, resume=True))
     assert kinds(events) == ["finished"]
     assert (uninterrupted / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_goes_on_in_a_precision_that_scales_its_losses(
+    small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, stop = tmp_path / "run", StopRequest()
+    for event in fit(small, tiny_options(), run, stop=stop):
+        if isinstance(event, Step):
+            stop.request()
+    # what Fabric makes of "16-mixed" on a GPU, with a scaler that works on a processor
+    scaling = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+    monkeypatch.setattr(trainer, "launch", lambda _: Fabric(accelerator="cpu", devices=1, plugins=scaling))
+    half = options_from({"runtime": {"precision": "16-mixed"}}, tiny_options())
+    events = list(fit(small, half, run, resume=True))
+    assert isinstance(events[-1], Finished), events[-1]

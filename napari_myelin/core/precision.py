@@ -1,0 +1,38 @@
+"""In which arithmetic a device computes: what is asked for, what it can do, and how it is said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from napari_myelin.core.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
+def resolve_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:
+    """Return the precision that is meant on a device: ``auto`` is bfloat16 where a CUDA GPU has units for it.
+
+    Raises
+    ------
+    UsageError
+        If the device cannot do it.
+    """
+    import torch  # whoever only says which precision it was does without
+
+    # torch works around a GPU without them, which is slower than float32
+    bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if name == "auto":
+        return "bf16-mixed" if bfloat16 else "32-true"
+    if name == "16-mixed" and device.type == "cpu":
+        raise UsageError('precision "16-mixed" needs a GPU: use "bf16-mixed" or "32-true" on the CPU')
+    if name == "bf16-mixed" and device.type == "cuda" and not bfloat16:
+        raise UsageError('precision "bf16-mixed": this GPU does not compute in bfloat16, use "16-mixed" or "32-true"')
+    return name
+
+
+def in_precision(device: str, precision: str) -> str:
+    """Return a device in words, with the precision where it is not float32: ``cuda:0, bf16-mixed``."""
+    return device if precision in ("", "32-true") else f"{device}, {precision}"
