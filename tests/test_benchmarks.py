@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from commands import shellcheck
 
+from napari_myelin.core.data.cache import CohortCache
 from napari_myelin.core.data.cohort import open_cohort
+from napari_myelin.core.options_file import options_from, preset
 from napari_myelin.core.phantom.cohort import write_cohort
 from napari_myelin.core.phantom.options import PhantomOptions
 
@@ -129,6 +131,40 @@ def test_a_cohort_written_by_all_cores_is_the_one_that_one_core_writes(script: A
     at = (folder / "participants.tsv").stat().st_mtime_ns
     assert simulated(tmp_path, 2, (24, 24, 24), 6.0) == folder
     assert (folder / "participants.tsv").stat().st_mtime_ns == at
+
+
+def test_the_schedule_prepares_its_subjects_once(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = script("schedule")
+    for name, value in (("SUBJECTS", 2), ("HELD_OUT", 1), ("EVERY", 1)):
+        monkeypatch.setattr(schedule, name, value)
+    for _ in write_cohort(tmp_path, PhantomOptions(patients=3, controls=0, shape=(16, 16, 16), spacing=9.0)):
+        pass
+    written, trained, write, whole = [], [], CohortCache._write, schedule._whole
+
+    def count(cache: CohortCache, key: str, *rest: Any) -> None:
+        written.append(key)
+        write(cache, key, *rest)
+
+    def follow(cohort: Any, options: Any, *rest: Any) -> Any:
+        trained.append(options.training.epochs)
+        whole(cohort, options, *rest)
+        return 5.0, 1.5 * len(trained)
+
+    monkeypatch.setattr(CohortCache, "_write", count)
+    monkeypatch.setattr(schedule, "_whole", follow)
+    options = options_from(
+        {
+            "data": {"shape": (16, 16, 16), "spacing": 9.0},
+            "network": {"maps": 2, "discriminator_maps": 2, "patch": 16},
+            "runtime": {"device": "cpu"},
+        },
+        preset("paper"),
+    )
+    row = schedule.schedule(tmp_path, options, minutes=0.04)
+    assert len(written) == 3
+    # 1.5 s for an epoch, 2.4 s wanted with a tenth over: two epochs, which take 3 s
+    assert trained == [1, 2]
+    assert row.values == {"epochs": 2, "seconds": 3.0, "preparation": 5.0}
 
 
 def test_the_script_for_a_bare_machine_passes_shellcheck() -> None:
