@@ -63,13 +63,12 @@ def make_model(
         precision=precision,
         finished=finished,
     )
-    modalities = options.data.modalities
     another = target_note({ground.cohort: ground.normalisation.brain_mean["dvr"]})
     units = {name: unit for name, unit in UNITS.items() if name != "dvr" or another is None}
     threshold = ground.threshold
     card = ModelCard(
-        modalities=modalities,
-        units={name: units.get(name, "as in the training cohort") for name in (*modalities, "dvr")},
+        modalities=options.data.modalities,
+        units={name: units.get(name, "as in the training cohort") for name in (*options.data.modalities, "dvr")},
         stages=begun,
         options=options,
         grid=ground.grid.to_dict(),
