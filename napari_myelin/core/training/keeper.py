@@ -132,7 +132,7 @@ class Keeper:
             validation=[subject.key for subject in self.ground.validation],
             device=str(self.fabric.device),
             resumed=resumed,
-            notes=self.ground.notes,
+            notes=list(self.ground.notes),  # as they are now: what is added later is said by an event of its own
             precision=precision_of(self.fabric),
         )
 

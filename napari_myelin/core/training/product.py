@@ -45,9 +45,8 @@ def make_model(
         raise MyelinError("the cohort is not prepared yet")
     names = stage_names(options.network.refiners)
     begun = min(position.stage + 1, len(names))
-    epochs = [options.training.epochs] * position.stage
-    if position.stage < len(names):
-        epochs.append(min(position.epoch + 1, options.training.epochs))
+    each = options.training.epochs
+    epochs = [each] * position.stage + [min(position.epoch + 1, each)] * (position.stage < len(names))
     summary = TrainingSummary(
         subjects=tuple(subject.key for subject in ground.training),
         validation=tuple(subject.key for subject in ground.validation),
