@@ -20,17 +20,20 @@ def resolve_precision(name: Precision | Literal["auto"], device: torch.device) -
     UsageError
         If the device cannot do it.
     """
-    import torch  # whoever only says which precision it was does without
-
-    # torch works around a GPU without them, which is slower than float32
-    bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if name == "auto":
-        return "bf16-mixed" if bfloat16 else "32-true"
+        return "bf16-mixed" if device.type == "cuda" and _has_bfloat16() else "32-true"
     if name == "16-mixed" and device.type == "cpu":
         raise UsageError('precision "16-mixed" needs a GPU: use "bf16-mixed" or "32-true" on the CPU')
-    if name == "bf16-mixed" and device.type == "cuda" and not bfloat16:
+    if name == "bf16-mixed" and device.type == "cuda" and not _has_bfloat16():
         raise UsageError('precision "bf16-mixed": this GPU does not compute in bfloat16, use "16-mixed" or "32-true"')
     return name
+
+
+def _has_bfloat16() -> bool:
+    import torch  # whoever only says which precision it was does without
+
+    # torch works around a GPU without such units, which is slower than float32; asking wakes the GPU up
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def in_precision(device: str, precision: str) -> str:
