@@ -77,9 +77,9 @@ def variance_term(log_variance: Tensor, predicted: Tensor, dvr: Tensor, weights:
 def region_entropy(logits: Tensor, regions: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted mean cross-entropy of telling the regions apart.
 
-    Lesions look like grey matter to a few maps of one voxel, and squared errors of a noisy PET teach the difference
-    slowly; the regions themselves are known without noise. Whoever learns both from the same features (Caruana 1997,
-    doi:10.1023/A:1007379606734) is less biased in lesions.
+    A noisy PET teaches slowly what a lesion is; the regions themselves are known without noise. A network that learns
+    both from the same features (Caruana 1997, doi:10.1023/A:1007379606734) was less biased in a phantom's lesions
+    (docs/experiments.md).
 
     Parameters
     ----------
