@@ -170,7 +170,7 @@ class Kept(Event):
 
 @dataclass(frozen=True)
 class Noted(Event):
-    """Something about one subject that a reader of its result should know; it is done all the same."""
+    """Something about one subject (or an option) that a reader of the result should know; it is done all the same."""
 
     kind: ClassVar[str] = "noted"
     subject: str
