@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from napari_myelin.core.networks.convolution import Conv3d
 from napari_myelin.core.networks.parts import InParts
 from napari_myelin.core.networks.unet import SLOPE
 
@@ -61,7 +62,7 @@ class PatchDiscriminator(InParts):
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [
-                nn.Conv3d(before, after, kernel_size=3, padding=1),
+                Conv3d(before, after, kernel_size=3, padding=1),
                 nn.BatchNorm3d(after, track_running_stats=False),
                 nn.LeakyReLU(SLOPE, inplace=True),
                 nn.MaxPool3d(2),

@@ -81,3 +81,20 @@ def test_a_patch_sees_its_own_mr_images() -> None:
     after = network(mri, dvr)
     torch.testing.assert_close(after[0], before[0])
     assert not torch.allclose(after[1], before[1])
+
+
+def test_patches_of_8_have_their_gradients_in_bfloat16_too() -> None:
+    # halved twice, their last convolution sees two voxels an axis, where torch's own returns what lay in memory before
+    torch.manual_seed(0)
+    network = PatchDiscriminator(2, 8, 16, 3)
+    mri, dvr = torch.randn(1, 1, 16, 16, 16), torch.randn(1, 1, 16, 16, 16)
+    gradients = []
+    for half in (False, True, True, True):
+        network.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            logits = network(mri, dvr)
+        logits.float().square().sum().backward()
+        gradients.append(torch.cat([each.grad.flatten() for each in network.parameters() if each.grad is not None]))
+    for gradient in gradients[1:]:
+        assert bool(gradient.isfinite().all())
+        assert float((gradient - gradients[0]).norm() / gradients[0].norm()) < 0.1
