@@ -84,6 +84,8 @@ def say(line: str, log: TextIO) -> None:
 
 def carry_out(words: Sequence[str], log: TextIO, seconds: float) -> str:
     """Run a script for so many seconds at most; return what went wrong, empty where nothing did."""
+    # in the background it is ignored, and a child would inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     child = subprocess.Popen(
         [sys.executable, *words],
         cwd=HERE.parent,
@@ -152,7 +154,6 @@ def parsed() -> argparse.Namespace:
 def main() -> int:
     """Run them one after the other; return 1 if one failed, 2 if none can run here."""
     given = parsed()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background, and so would be the parts'
     given.out.mkdir(parents=True, exist_ok=True)
     with (given.out / "output.txt").open("a", encoding="utf-8") as log:
         if carry_out(["-c", NEEDED if given.trying else NEEDED + A_GPU], log, math.inf):
