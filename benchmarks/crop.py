@@ -44,6 +44,7 @@ from napari_myelin.core.phantom.cohort import write_cohort
 from napari_myelin.core.phantom.options import PhantomOptions
 from napari_myelin.core.runtime import fill_noise
 from napari_myelin.core.training.fit import fit
+from napari_myelin.core.working import result_of
 
 SAMPLE, STEP, MODALITIES = ROOT / "sample_data", 8, 4
 PAPER, GRID = (128, 160, 128), (80, 80, 80)
@@ -71,7 +72,7 @@ def voxels(box: Box) -> int:
 def reach_rows(phantom: Subject) -> list[Row]:
     """Return the reach of each network, and what it must see on the two grids."""
     subjects = open_cohort(SAMPLE).subjects
-    fitted = fitting_grid(subjects, None, STEP, resample=True)
+    fitted = result_of(fitting_grid(subjects, None, STEP, resample=True))
     wide = Grid(PAPER, tuple(float(edge) for edge in phantom.reference().spacing))  # type: ignore[arg-type]
     rows = []
     for name, options in NETWORKS.items():

@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 # what the C library keeps idle between the blocks in use, of what passes through a step without checkpointing and of
 # the weights, by fit to what was measured (docs/performance.md, "Memory"); cubes use what the whole volumes that they
 # are cut from have left
-IDLE, IDLE_OF_CUBES, IDLE_OF_WEIGHTS = 0.36, 0.2, 1.1
+IDLE, IDLE_OF_CUBES, IDLE_OF_WEIGHTS = 0.36, 0.25, 1.1
 ALWAYS = 5e6  # bytes: code and plans of the kernels
 
 
