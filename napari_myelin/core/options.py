@@ -36,10 +36,7 @@ class DataOptions(OptionGroup):
         "the patch); none: just large enough for every training subject's brain.",
     )
     validation: float = Field(
-        0.2,
-        ge=0,
-        lt=1,
-        description="Share of the subjects held out of training to choose the best model and to preview.",
+        0.2, ge=0, lt=1, description="Share of the subjects held out, to choose the best weights and to preview."
     )
     resample: bool = Field(
         False,
@@ -151,6 +148,9 @@ class TrainingOptions(OptionGroup):
     jitter: float = Field(
         0.0, ge=0, le=1, description="SD of a random gain and offset of each map, in its own SD, for each cube."
     )
+    field: float = Field(
+        0.0, ge=0, le=0.5, description="SD of a smooth gain, as of a transmit field, of each map but FA, RD, AD and MD."
+    )
     symmetry: Literal["none", "sides", "axes"] = Field(
         "none",
         description="Mirror each cube at random: left to right (sides), or along each of its axes (axes), which a "
@@ -180,7 +180,8 @@ class RuntimeOptions(OptionGroup):
     devices: int = Field(1, ge=1, description="Devices on each node.")
     num_nodes: int = Field(1, ge=1, description="Nodes (machines).")
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
-        "32-true", description="Arithmetic; auto: bf16-mixed on a CUDA GPU that computes in bfloat16, else 32-true."
+        "32-true",
+        description="Arithmetic; auto: bf16-mixed on a CUDA GPU or an x86 processor that computes in it, else 32-true.",
     )
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves the choice to torch.")
     compile: bool = Field(

@@ -13,7 +13,7 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 def resolve_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:
-    """Return the precision that is meant on a device: ``auto`` is bfloat16 where a CUDA GPU has units for it.
+    """Return the precision that is meant on a device: ``auto`` is bfloat16 where a GPU or processor has units for it.
 
     Raises
     ------
@@ -21,19 +21,23 @@ def resolve_precision(name: Precision | Literal["auto"], device: torch.device) -
         If the device cannot do it.
     """
     if name == "auto":
-        return "bf16-mixed" if device.type == "cuda" and _has_bfloat16() else "32-true"
+        return "bf16-mixed" if _has_bfloat16(device) else "32-true"
     if name == "16-mixed" and device.type == "cpu":
         raise UsageError('precision "16-mixed" needs a GPU: use "bf16-mixed" or "32-true" on the CPU')
-    if name == "bf16-mixed" and device.type == "cuda" and not _has_bfloat16():
+    if name == "bf16-mixed" and device.type == "cuda" and not _has_bfloat16(device):
         raise UsageError('precision "bf16-mixed": this GPU does not compute in bfloat16, use "16-mixed" or "32-true"')
     return name
 
 
-def _has_bfloat16() -> bool:
+def _has_bfloat16(device: torch.device) -> bool:
     import torch  # whoever only says which precision it was does without
 
-    # torch works around a GPU without such units, which is slower than float32; asking wakes the GPU up
-    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # what has no such units is worked around, which is slower than float32
+    if device.type == "cpu":
+        there = torch.cpu.get_capabilities()
+        return any(there.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    # asking wakes the GPU up
+    return device.type == "cuda" and bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def in_precision(device: str, precision: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -83,6 +84,8 @@ def launch(options: RuntimeOptions) -> Fabric:
     if device.type == "cuda" and local > (there := torch.cuda.device_count()):
         raise MyelinError(f"{local} CUDA devices are asked for and {there} are here: lower --devices")
     several = local * nodes > 1
+    # the run's own events say what it computes in, to whoever asked to hear of them
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator=device.type,
         devices=local,

@@ -148,15 +148,15 @@ def test_devices_are_named_as_torch_names_them_with_their_free_memory() -> None:
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_auto_is_bfloat16_on_a_gpu_that_computes_in_it_and_float32_elsewhere(
+def test_auto_is_bfloat16_on_a_gpu_or_processor_that_computes_in_it_and_float32_elsewhere(
     native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # torch says yes of any GPU unless it is asked not to count what it works around
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native, "avx512_f": True})
     gpu, cpu, mps = (torch.device(name) for name in ("cuda", "cpu", "mps"))
-    assert resolve_precision("auto", gpu) == ("bf16-mixed" if native else "32-true")
-    assert resolve_precision("auto", cpu) == resolve_precision("auto", mps) == "32-true"
-    assert resolve_precision("32-true", gpu) == "32-true"
+    assert resolve_precision("auto", gpu) == resolve_precision("auto", cpu) == ("bf16-mixed" if native else "32-true")
+    assert resolve_precision("auto", mps) == resolve_precision("32-true", gpu) == "32-true"
     assert resolve_precision("bf16-mixed", cpu) == "bf16-mixed"
     if native:
         assert resolve_precision("bf16-mixed", gpu) == "bf16-mixed"
@@ -165,8 +165,19 @@ def test_auto_is_bfloat16_on_a_gpu_that_computes_in_it_and_float32_elsewhere(
             resolve_precision("bf16-mixed", gpu)
 
 
-def test_what_auto_came_to_is_what_is_launched() -> None:
+def test_a_processor_of_another_kind_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    # torch lists other things for ARM
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "aarch64", "neon": True})
+    assert resolve_precision("auto", torch.device("cpu")) == "32-true"
+
+
+def test_what_auto_came_to_is_what_is_launched_without_a_word_of_the_library(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     options = RuntimeOptions(device="cpu", precision="auto")
     assert precision_of(launch(options)) == precision_of(launch_prediction(options)) == "32-true"
     half = RuntimeOptions(device="cpu", precision="bf16-mixed")
+    caplog.clear()
     assert precision_of(launch(half)) == precision_of(launch_prediction(half)) == "bf16-mixed"
+    assert not caplog.records

@@ -41,6 +41,7 @@ def another(name: str, field: FieldInfo) -> Any:
         "training.crop": 32,
         "training.window": 32,
         "training.jitter": 0.25,
+        "training.field": 0.25,
         "training.average": 0.5,
         "training.clip": 2.0,
         "loss.lesion_weight": 3.0,

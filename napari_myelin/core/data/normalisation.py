@@ -45,6 +45,10 @@ class Normalisation:
         """Return a z-scored map in its own unit."""
         return array * np.float32(self.sd[name]) + np.float32(self.mean[name])
 
+    def zero(self, name: str) -> float:
+        """Return the z-score of 0."""
+        return -self.mean[name] / self.sd[name]
+
     def to_dict(self) -> dict[str, dict[str, float]]:
         """Return the constants for JSON."""
         return asdict(self)

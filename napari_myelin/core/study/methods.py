@@ -106,10 +106,12 @@ def method_options(
     if method.preset:
         options = preset(method.preset)
         shared = {name: getattr(base, name).model_dump() for name in ("data", "runtime", "demyelination")}
-        # what the preset says of the data itself (a crop, say) is part of the method
-        for name, value in options.data.model_dump().items():
-            if value != getattr(Options().data, name):
-                shared["data"][name] = value
+        # what the preset says of the data and the arithmetic itself is part of the method
+        usual = Options()
+        for group in ("data", "runtime"):
+            for name, value in getattr(options, group).model_dump().items():
+                if value != getattr(getattr(usual, group), name):
+                    shared[group][name] = value
         shared["demyelination"]["threshold_probability"] = options.demyelination.threshold_probability
         own = {**own, **shared, "training": {"seed": base.training.seed}}
     else:

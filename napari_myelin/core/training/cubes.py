@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,10 +11,17 @@ from torch import Tensor
 from napari_myelin.core.data.regions import LESION
 from napari_myelin.core.options import TrainingOptions
 from napari_myelin.core.runtime import derive_seed, sent
+from napari_myelin.core.training.fields import with_field
 from napari_myelin.core.training.step import Sample
 
 
-def cut(sample: Sample, options: TrainingOptions, *where: int | str, lesion: np.ndarray | None = None) -> Sample:
+def cut(
+    sample: Sample,
+    options: TrainingOptions,
+    *where: int | str,
+    zeros: Sequence[float | None] = (),
+    lesion: np.ndarray | None = None,
+) -> Sample:
     """Return ``options.crops`` cubes of a subject as one sample; a cube is never larger than the grid.
 
     Parameters
@@ -20,9 +29,11 @@ def cut(sample: Sample, options: TrainingOptions, *where: int | str, lesion: np.
     sample
         A whole subject, N = 1; of arrays that are mapped from the disk, only the cubes are read.
     options
-        Edge and number of the cubes, the share put on lesions, and the jitter.
+        Edge and number of the cubes, the share put on lesions, jitter and field.
     where
         Stage, epoch, step and subject: with the seed they decide the cubes.
+    zeros
+        From `field_zeros`, where ``options.field`` is not 0.
     lesion
         (n, 3), the lesions' voxels, where they are known without asking the device for them.
     """
@@ -49,6 +60,8 @@ def cut(sample: Sample, options: TrainingOptions, *where: int | str, lesion: np.
         gain, offset = (sent(torch.from_numpy(each), mri.device) for each in drawn)
         inside = pieces(sample.weights) > 0
         mri = mri + inside * (gain * mri + offset)
+    if options.field:
+        mri = with_field(mri, pieces(sample.weights) > 0, options.field, zeros, random)
     axes = {"none": 0, "sides": 1, "axes": 3}[options.symmetry]
     mirrored = [[axis + 1 for axis in range(axes) if random.random() < 0.5] for _ in boxes]
 

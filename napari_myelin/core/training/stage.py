@@ -18,6 +18,7 @@ from napari_myelin.core.networks.parts import set_forgetting
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import derive_seed, draw_noise, to_device
 from napari_myelin.core.training.cubes import cut
+from napari_myelin.core.training.fields import field_zeros
 from napari_myelin.core.training.ground import Ground
 from napari_myelin.core.training.pace import Average
 from napari_myelin.core.training.step import Sample, StageNets
@@ -145,11 +146,12 @@ def make_sample(
     # a model that will predict in windows shows a Refiner what the frozen stages make of a cube alone
     cubes_first = training.crop > 0 and (training.window > 0 or position.stage == 0)
     lesion = subject.lesion_voxels() if training.crop else None
+    zeros = field_zeros(ground.normalisation, options.data.modalities) if training.field else ()
     if cubes_first:
-        sample = cut(sample, training, *where, lesion=lesion)
+        sample = cut(sample, training, *where, zeros=zeros, lesion=lesion)
     sample = conditioned(cascade, position.stage, sample, fabric)
     if training.crop and not cubes_first:
-        sample = cut(sample, training, *where, lesion=lesion)
+        sample = cut(sample, training, *where, zeros=zeros, lesion=lesion)
     more = options.loss.lesion_weight - 1
     return replace(sample, weights=sample.weights * (1 + more * (sample.regions == LESION)))
 

@@ -13,7 +13,7 @@ from commands import call, only_error, shellcheck
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.errors import UsageError
-from napari_myelin.core.options_file import preset
+from napari_myelin.core.options_file import options_from, preset
 from napari_myelin.core.study.methods import Method, known_methods, method_options
 from napari_myelin.core.study.options import Study, StudyOptions, check_same_study, read_study
 from napari_myelin.core.study.parts import Plan, open_plan
@@ -58,6 +58,14 @@ def test_a_method_that_is_a_preset_keeps_what_it_says_and_shares_whom_and_where(
     assert options.training == demo.training.model_copy(update={"seed": 7, "epochs": 2})
     # demo's own grid, the study's held-out share and inputs
     assert options.data == demo.data.model_copy(update={"validation": 0.4, "modalities": ("MTR", "RD")})
+
+
+def test_a_preset_keeps_its_arithmetic_and_runs_where_the_study_runs() -> None:
+    base = options_from({"runtime": {"device": "cpu", "threads": 1}}, preset("paper"))
+    options = method_options(known_methods()["accurate"], base, ALL)
+    assert (options.runtime.device, options.runtime.threads, options.runtime.precision) == ("cpu", 1, "auto")
+    own = method_options(known_methods()["accurate"], base, ALL, {"runtime": {"precision": "32-true"}})
+    assert own.runtime.precision == "32-true"
 
 
 def test_stages_of_one_cascade_share_a_run_and_every_other_method_has_its_own(plan: Plan) -> None:

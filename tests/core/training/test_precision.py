@@ -97,15 +97,21 @@ def test_held_out_subjects_are_predicted_in_the_precision(
     assert seen == [kind]
 
 
-def test_a_run_says_and_its_model_remembers_the_precision_that_it_had(small: Cohort, tmp_path: Path) -> None:
-    for asked, had in (("auto", "32-true"), ("bf16-mixed", "bf16-mixed")):
-        options = options_from({"runtime": {"precision": asked}}, tiny_options())
-        events = list(fit(small, options, tmp_path / asked))
-        assert isinstance(events[-1], Finished), events[-1]
-        (started,) = (event for event in read_events(tmp_path / asked / "events.jsonl") if isinstance(event, Started))
-        card = read_card(tmp_path / asked / "model.safetensors")
-        assert started.precision == card.training.precision == had
-        assert card.training.place == ("cpu" if had == "32-true" else "cpu, bf16-mixed")
+@pytest.mark.parametrize(
+    ("asked", "native", "had"),
+    [("auto", False, "32-true"), ("auto", True, "bf16-mixed"), ("bf16-mixed", False, "bf16-mixed")],
+)
+def test_a_run_says_and_its_model_remembers_the_precision_that_it_had(
+    asked: str, native: bool, had: str, small: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
+    options = options_from({"runtime": {"precision": asked}}, tiny_options())
+    events = list(fit(small, options, tmp_path / "run"))
+    assert isinstance(events[-1], Finished), events[-1]
+    (started,) = (event for event in read_events(tmp_path / "run" / "events.jsonl") if isinstance(event, Started))
+    card = read_card(tmp_path / "run" / "model.safetensors")
+    assert started.precision == card.training.precision == had
+    assert card.training.place == ("cpu" if had == "32-true" else "cpu, bf16-mixed")
 
 
 def test_memory_is_told_in_the_precision_that_auto_comes_to(monkeypatch: pytest.MonkeyPatch) -> None:

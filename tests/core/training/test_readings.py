@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,11 +17,12 @@ from tiny import tiny_accurate, tiny_options
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_myelin.core.data.cohort import Cohort
+from napari_myelin.core.data.normalisation import Normalisation
 from napari_myelin.core.events import Epoch, Finished, Step, StopRequest, read_events
 from napari_myelin.core.networks.build import build_cascade
 from napari_myelin.core.options import Options
 from napari_myelin.core.runtime import sent
-from napari_myelin.core.training import cubes, shelf, trainer
+from napari_myelin.core.training import cubes, fields, shelf, trainer
 from napari_myelin.core.training.fit import fit
 from napari_myelin.core.training.readings import EVERY, DivergedError, Readings
 from napari_myelin.core.training.stage import Position, make_sample, open_stage
@@ -148,15 +150,19 @@ class Scored:
 @pytest.mark.parametrize("seen", [True, False], ids=["as it is", "by a copy that is waited for"])
 def test_a_sample_is_made_without_waiting_for_the_device(seen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     meta, options = torch.device("meta"), tiny_accurate()  # it stands for a GPU
-    for module in (cubes, shelf):  # without an operation, as if it were done behind the others
+    for module in (cubes, fields, shelf):  # without an operation, as if it were done behind the others
         monkeypatch.setattr(module, "sent", lambda tensor, device: torch.empty_like(tensor, device=device))
     if not seen:
-        monkeypatch.setattr(cubes, "sent", torch.Tensor.to)
+        for module in (cubes, fields):
+            monkeypatch.setattr(module, "sent", torch.Tensor.to)
     cascade, fabric = build_cascade(options.network, 4, seed=0), Fabric(accelerator="cpu", devices=1)
+    names = options.data.modalities
+    constants = Normalisation(dict.fromkeys(names, 1.0), dict.fromkeys(names, 2.0), {}, {}, {}, {})
+    ground: Any = SimpleNamespace(take=shelf.Shelf(Scored(), meta).take, normalisation=constants)  # type: ignore[arg-type]
     with Waits() as waits:
-        sample = make_sample(shelf.Shelf(Scored(), meta), cascade, "sub-01", Position(), options, fabric)  # type: ignore[arg-type]
+        sample = make_sample(ground, cascade, "sub-01", Position(), options, fabric)
     assert (sample.mri.shape, sample.mri.device) == ((2, 4, 16, 16, 16), meta)
-    assert waits.found == ([] if seen else ["aten._to_copy.default"] * 2)
+    assert waits.found == ([] if seen else ["aten._to_copy.default"] * 4)  # two of the jitter, two of the field
 
 
 def test_what_is_sent_to_a_gpu_goes_from_page_locked_memory_and_by_itself() -> None:
