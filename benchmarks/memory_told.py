@@ -38,8 +38,8 @@ from napari_myelin.core.training.memory import resident_bytes, training_bytes
 TOLERANCE = 0.15
 SUBJECTS = 2
 CHECKPOINTING = {"training": {"checkpointing": True}}
+HALF, SINGLE = ({"runtime": {"precision": precision}} for precision in ("bf16-mixed", "32-true"))
 WHOLE = {"training": {"crop": 0, "crops": 1}}
-HALF = {"runtime": {"precision": "bf16-mixed"}}
 
 
 @dataclass(frozen=True)
@@ -75,26 +75,30 @@ CASES = (
     Case("demo, checkpointing", "demo", (80, 96, 80), CHECKPOINTING, steps=4),
     Case("demo, 16 maps", "demo", (64, 64, 64), {"network": {"maps": 16, "discriminator_maps": 16}}),
     Case("demo, batch 2", "demo", (64, 64, 64), {"training": {"batch": 2}}, steps=4),
-    Case("accurate, whole volumes", "accurate", (48, 64, 48), WHOLE),
-    Case("accurate, whole volumes", "accurate", (80, 80, 80), WHOLE, steps=4),
-    Case("accurate", "accurate", (48, 64, 48)),
-    Case("accurate", "accurate", (96, 112, 96)),
-    Case("accurate", "accurate", (128, 160, 128)),
+    Case("accurate, float32, whole volumes", "accurate", (48, 64, 48), WHOLE | SINGLE),
+    Case("accurate, float32, whole volumes", "accurate", (80, 80, 80), WHOLE | SINGLE, steps=4),
+    Case("accurate, float32", "accurate", (48, 64, 48), SINGLE),
+    Case("accurate, float32", "accurate", (96, 112, 96), SINGLE),
+    Case("accurate, float32", "accurate", (128, 160, 128), SINGLE),
+    Case("accurate, whole volumes", "accurate", (48, 64, 48), WHOLE | HALF),
+    Case("accurate, whole volumes", "accurate", (80, 80, 80), WHOLE | HALF, steps=4),
+    Case("accurate", "accurate", (48, 64, 48), HALF),
+    Case("accurate", "accurate", (96, 112, 96), HALF),
+    Case("accurate", "accurate", (128, 160, 128), HALF),
     Case("paper", "paper", (32, 64, 32)),
     Case("paper", "paper", (64, 64, 64), steps=4),
     Case("paper, checkpointing", "paper", (64, 64, 64), CHECKPOINTING, steps=3),
     Case("paper, cubes of 32", "paper", (64, 96, 64), {"training": {"crop": 32, "window": 32}}),
+    Case("demo, bfloat16", "demo", (96, 96, 96), HALF, steps=4),
+    Case("paper, bfloat16", "paper", (64, 64, 64), HALF, steps=4),
+    Case("paper, cubes of 32, bfloat16", "paper", (64, 96, 64), {"training": {"crop": 32, "window": 32}, **HALF}),
     Case("paper", "paper", (96, 96, 96), steps=3),
     Case("paper", "paper", (128, 160, 128), steps=2, large=True),
     Case("paper, checkpointing", "paper", (128, 160, 128), CHECKPOINTING, steps=2, large=True),
 )
 ON_GPU = (
     Case("paper, bfloat16", "paper", (128, 160, 128), HALF, steps=3, large=True),
-    Case("accurate, bfloat16", "accurate", (128, 160, 128), HALF),
     Case("paper, checkpointing, bfloat16", "paper", (128, 160, 128), CHECKPOINTING | HALF, steps=3, large=True),
-    Case("paper, bfloat16", "paper", (64, 64, 64), HALF),
-    Case("paper, cubes of 32, bfloat16", "paper", (64, 96, 64), {"training": {"crop": 32, "window": 32}, **HALF}),
-    Case("demo, bfloat16", "demo", (96, 96, 96), HALF),
     *CASES,
 )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.grid import Grid
 from napari_myelin.core.options import Options
+from napari_myelin.core.precision import in_precision, resolve_precision
 from napari_myelin.core.runtime import free_memory, resolve_device
 from napari_myelin.core.training.ground import network_grid, usable_subjects
 from napari_myelin.core.training.memory import parameters_of, resident_bytes, training_bytes, what_fits
@@ -31,7 +32,7 @@ class Forecast:
     generator, discriminator
         Parameters of one stage's networks; no discriminator is 0.
     device
-        torch's name of where it would run.
+        torch's name of where it would run, with the precision where it is not float32.
     need, free
         Bytes that training takes at its peak and that the device has; ``free`` is 0 where nobody can say.
     resident
@@ -89,7 +90,7 @@ def forecast(cohort: Cohort, options: Options, grid: Grid | None = None) -> Fore
         steps=steps,
         generator=generator,
         discriminator=discriminator,
-        device=str(device),
+        device=in_precision(str(device), resolve_precision(options.runtime.precision, device)),
         need=step + resident,
         free=free,
         resident=resident,

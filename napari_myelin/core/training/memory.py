@@ -29,8 +29,8 @@ from napari_myelin.core.training.stepdown import Change, changed, in_words, next
 CPU = torch.device("cpu")
 # what the C library keeps idle between the blocks in use, of what passes through a step without checkpointing and of
 # the weights, by fit to what was measured (docs/performance.md, "Memory"); cubes use what the whole volumes that they
-# are cut from have left
-IDLE, IDLE_OF_CUBES, IDLE_OF_WEIGHTS = 0.36, 0.25, 1.1
+# are cut from have left; (of whole volumes, of cubes), in float32 and where activations have 16 bits
+IDLE, IDLE_OF_HALF, IDLE_OF_WEIGHTS = (0.36, 0.25), (0.1, 0.0), 1.1
 ALWAYS = 5e6  # bytes: code and plans of the kernels
 
 
@@ -68,7 +68,8 @@ def training_bytes(options: Options, shape: Sequence[int], modalities: int) -> i
     # as `fit`: who checkpoints wants the memory back
     largest = USUAL if options.training.checkpointing else LARGEST
     passing = _step_bytes(_essential(holding), (i, j, k), modalities, largest).passing
-    share = IDLE_OF_CUBES if options.training.crop else IDLE
+    half = "16" in _essential(options).runtime.precision
+    share = (IDLE_OF_HALF if half else IDLE)[options.training.crop > 0]
     idle = int(ALWAYS + share * passing + IDLE_OF_WEIGHTS * step.weights)
     return max(step.peak + idle, _reading_bytes((i, j, k), modalities))
 
