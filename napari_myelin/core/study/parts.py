@@ -89,6 +89,8 @@ class Plan:
     def chosen(self, subset: Sequence[str]) -> list[Part]:
         """Return the parts that ``subset`` names: words for the same thing are alternatives, others narrow it.
 
+        A part that is named itself is there in any case.
+
         Parameters
         ----------
         subset
@@ -107,13 +109,17 @@ class Plan:
                     f"{JOBS} in {self.folder} lists its parts"
                 )
         kinds = (
-            {part.name for part in self.parts},
             {each.name for part in self.parts for each in part.methods},
             {part.inputs for part in self.parts},
             {fold.name for fold in self.folds},
         )
         wanted = [words for kind in kinds if (words := kind & set(subset))]
-        parts = [part for part in self.parts if all(part.words & words for words in wanted)]
+        named = set(subset)
+        parts = [
+            part
+            for part in self.parts
+            if part.name in named or ((wanted or not subset) and all(part.words & words for words in wanted))
+        ]
         if not parts:
             raise UsageError(
                 f"no part of this study is {' and '.join(subset)}: {JOBS} in {self.folder} lists its parts"

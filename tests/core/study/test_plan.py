@@ -107,6 +107,12 @@ def test_subset_words_of_one_kind_are_alternatives_and_of_two_kinds_narrow(plan:
     assert len(names()) == len(plan.parts)
     with pytest.raises(UsageError, match=r"no part of this study is unet and MTR\+RD"):
         plan.chosen(["unet", "MTR+RD"])
+    assert names("linear", "fold1", "noise-free", f"unet_{ALL}_fold2") == [
+        f"linear_{ALL}_fold1",
+        f"unet_{ALL}_fold2",
+        "noise-free",
+    ]
+    assert names(f"unet_{ALL}_fold2") == [f"unet_{ALL}_fold2"]
     with pytest.raises(UsageError, match=r'"unett" is no method, inputs, fold or part .*did you mean "unet"'):
         plan.chosen(["unett"])
 
