@@ -12,6 +12,7 @@ from pydantic import Field
 
 from napari_myelin.core.errors import UsageError
 from napari_myelin.core.events import Failed, Stopped, StopRequest
+from napari_myelin.core.precision import in_precision
 from training_cli.arguments import (
     COHORT_HELP,
     CohortPath,
@@ -99,13 +100,14 @@ def foretell(cohort: Cohort, options: Options, output: Output) -> int:
     judged = f" and {seen.discriminator:,} in its discriminator" if seen.discriminator else ""
     free = f", {amount(seen.free)} are free" if seen.free else ""
     stays = f" ({amount(seen.resident)} of it the subjects, who stay there)" if seen.resident else ""
+    place = in_precision(seen.device, seen.precision)
     for note in seen.notes:
         output.warn(note)
     output.say(f"subjects: {seen.training} train ({seen.controls} controls among them), {held}")
     output.say(f"grid: {shape} voxels of {spacing} mm")
     output.say(f"stages: {', then '.join(stages)}; epochs of each: {epochs}, steps of an epoch: {seen.steps}")
     output.say(f"parameters: {seen.generator:,} in each generator{judged}")
-    output.say(f"memory: about {amount(seen.need)} at the peak on {seen.device}{stays}{free}")
+    output.say(f"memory: about {amount(seen.need)} at the peak on {place}{stays}{free}")
     if seen.advice:
         output.warn(f"may not fit: {seen.advice}; a run that runs out steps down by itself")
     output.result(**asdict(seen), stages=stages, epochs=epochs)

@@ -39,9 +39,7 @@ class DataOptions(OptionGroup):
         0.2, ge=0, lt=1, description="Share of the subjects held out, to choose the best weights and to preview."
     )
     resample: bool = Field(
-        False,
-        description="Resample maps that lie on another grid than the subject's DVR (or first map), "
-        "instead of refusing them.",
+        False, description="Resample maps on another grid than the subject's DVR (or first map), do not refuse them."
     )
     harmonise: bool = Field(
         False,
@@ -149,7 +147,7 @@ class TrainingOptions(OptionGroup):
         0.0, ge=0, le=1, description="SD of a random gain and offset of each map, in its own SD, for each cube."
     )
     field: float = Field(
-        0.0, ge=0, le=0.5, description="SD of a smooth gain, as of a transmit field, of each map but FA, RD, AD and MD."
+        0.0, ge=0, le=0.5, description="SD of each cube's smooth gain, as of a transmit field; not of FA, RD, AD, MD."
     )
     symmetry: Literal["none", "sides", "axes"] = Field(
         "none",
@@ -232,6 +230,8 @@ class Options(OptionGroup):
         for head in ("variance", "region_head"):
             if getattr(self.network, head) and (self.network.generator, self.loss.distance) != ("residual", "l2"):
                 raise ValueError(f'{head} needs generator "residual" and distance "l2"')
+        if self.training.field and self.training.crop and self.network.refiners and not self.training.window:
+            raise ValueError("field needs a window where Refiners are: a whole volume's sketch is without a field")
         if self.loss.adversarial and self.training.crop % self.network.patch:
             raise ValueError(f"crop {self.training.crop} must be a multiple of the patch ({self.network.patch})")
         for name, edge in (("crop", self.training.crop), ("window", self.training.window)):

@@ -34,7 +34,7 @@ def _has_bfloat16(device: torch.device) -> bool:
 
     # what has no such units is worked around, which is slower than float32
     if device.type == "cpu":
-        there = torch.cpu.get_capabilities()
+        there: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch that will do
         return any(there.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
     # asking wakes the GPU up
     return device.type == "cuda" and bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -167,7 +167,11 @@ def test_auto_is_bfloat16_on_a_gpu_or_processor_that_computes_in_it_and_float32_
 
 def test_a_processor_of_another_kind_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     # torch lists other things for ARM
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "aarch64", "neon": True})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "aarch64", "neon": True, "bf16": True})
+    assert resolve_precision("auto", torch.device("cpu")) == "32-true"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, "amx_bf16": True})
+    assert resolve_precision("auto", torch.device("cpu")) == "bf16-mixed"
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert resolve_precision("auto", torch.device("cpu")) == "32-true"
 
 

@@ -15,6 +15,7 @@ from napari_myelin.core.data.bids import write_json
 from napari_myelin.core.events import Epoch, read_events
 from napari_myelin.core.inference.model import ModelCard, read_card
 from napari_myelin.core.phantom.cohort import command as simulated_by
+from napari_myelin.core.precision import in_precision
 from napari_myelin.core.study.parts import Part, Plan
 from napari_myelin.core.study.simulation import simulation
 from napari_myelin.core.training.names import EVENTS, MODEL
@@ -84,7 +85,7 @@ def write_about(plan: Plan, part: Part, source: str, seconds: float) -> None:
         stages = {event.stage: round(event.seconds, 1) for event in epochs}
         card = read_card(run / MODEL)
         table |= {
-            "device": _device(card.training.device),
+            "device": in_precision(_device(card.training.device), card.training.precision),
             "grid": card.grid["shape"],
             "spacing": card.grid["spacing"],
             "epochs": card.training.epochs,

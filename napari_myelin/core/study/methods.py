@@ -106,12 +106,14 @@ def method_options(
     if method.preset:
         options = preset(method.preset)
         shared = {name: getattr(base, name).model_dump() for name in ("data", "runtime", "demyelination")}
-        # what the preset says of the data and the arithmetic itself is part of the method
+        # what the preset says of the data itself (a crop, say) is part of the method, and its arithmetic is, unless
+        # the study has one of its own
         usual = Options()
-        for group in ("data", "runtime"):
-            for name, value in getattr(options, group).model_dump().items():
-                if value != getattr(getattr(usual, group), name):
-                    shared[group][name] = value
+        for name, value in options.data.model_dump().items():
+            if value != getattr(usual.data, name):
+                shared["data"][name] = value
+        if shared["runtime"]["precision"] == usual.runtime.precision:
+            shared["runtime"]["precision"] = options.runtime.precision
         shared["demyelination"]["threshold_probability"] = options.demyelination.threshold_probability
         own = {**own, **shared, "training": {"seed": base.training.seed}}
     else:

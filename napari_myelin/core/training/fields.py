@@ -23,7 +23,7 @@ def field_zeros(normalisation: Normalisation | None, modalities: Sequence[str]) 
     """
     if normalisation is None:
         raise MyelinError("the cohort is not prepared yet")
-    return tuple(None if name in DIFFUSION else normalisation.zero(name) for name in modalities)
+    return tuple(None if name.upper() in DIFFUSION else normalisation.zero(name) for name in modalities)
 
 
 def with_field(
@@ -48,16 +48,16 @@ def with_field(
         Decides the fields; each map that they reach has its own.
     """
     shape = (mri.shape[0], sum(zero is not None for zero in zeros))
-    if not shape[1]:
+    if zeros and not shape[1]:
         return mri
     level, corners = (
         sent(torch.from_numpy(random.normal(0, sd / 2**0.5, (*shape, n, n, n)).astype(np.float32)), mri.device)
         for n in (1, 2)
     )
     fields = level + functional.interpolate(corners, size=mri.shape[2:], mode="trilinear", align_corners=True)
-    maps, number = list(mri.split(1, dim=1)), 0
-    for channel, zero in enumerate(zeros):
-        if zero is not None:
-            maps[channel] = maps[channel] + inside * fields[:, number : number + 1] * (maps[channel] - zero)
-            number += 1
-    return torch.cat(maps, dim=1)
+    each = iter(fields.split(1, dim=1))
+    moved = [
+        one if zero is None else one + inside * next(each) * (one - zero)
+        for one, zero in zip(mri.split(1, dim=1), zeros, strict=True)
+    ]
+    return torch.cat(moved, dim=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.grid import Grid
 from napari_myelin.core.options import Options
-from napari_myelin.core.precision import in_precision, resolve_precision
+from napari_myelin.core.precision import resolve_precision
 from napari_myelin.core.runtime import free_memory, resolve_device
 from napari_myelin.core.training.ground import network_grid, usable_subjects
 from napari_myelin.core.training.memory import parameters_of, resident_bytes, training_bytes, what_fits
@@ -32,7 +32,9 @@ class Forecast:
     generator, discriminator
         Parameters of one stage's networks; no discriminator is 0.
     device
-        torch's name of where it would run, with the precision where it is not float32.
+        torch's name of where it would run.
+    precision
+        In which it would compute there.
     need, free
         Bytes that training takes at its peak and that the device has; ``free`` is 0 where nobody can say.
     resident
@@ -50,6 +52,7 @@ class Forecast:
     generator: int
     discriminator: int
     device: str
+    precision: str
     need: int
     free: int
     resident: int
@@ -90,7 +93,8 @@ def forecast(cohort: Cohort, options: Options, grid: Grid | None = None) -> Fore
         steps=steps,
         generator=generator,
         discriminator=discriminator,
-        device=in_precision(str(device), resolve_precision(options.runtime.precision, device)),
+        device=str(device),
+        precision=resolve_precision(options.runtime.precision, device),
         need=step + resident,
         free=free,
         resident=resident,

@@ -100,6 +100,11 @@ class Keeper:
         self.position = Position(**state["position"])
         if state["best"] is not None:
             self.best = Best(**state["best"])
+        before, now = state.get("computed_in", ""), precision_of(self.fabric)
+        if before not in ("", now):
+            self.ground.notes.append(
+                f"the run computed in {before} until now and goes on in {now}: --precision {before} keeps to one"
+            )
         if state["precision"]:  # empty where the run had no scaler until now: a new one finds its scale by itself
             self.fabric.strategy.precision.load_state_dict(state["precision"])
 
@@ -114,6 +119,7 @@ class Keeper:
                 "best": None if self.best is None else asdict(self.best),
                 "subjects": keys,
                 "precision": self.fabric.strategy.precision.state_dict(),
+                "computed_in": precision_of(self.fabric),
                 "events_bytes": self.record.size(),
                 "stepped": self.stepped,
                 **(stage_state(nets) if nets is not None else {}),

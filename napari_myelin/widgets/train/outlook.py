@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.events import Failed, StopRequest
 from napari_myelin.core.options import Options
+from napari_myelin.core.precision import in_precision
 from napari_myelin.widgets.jobs import Job
 from napari_myelin.widgets.words import in_panel_words
 
@@ -100,7 +101,8 @@ class Outlook(QObject):
         free = f" of {seen.free / GIB:.1f} GiB free" if seen.free else ""
         edges = " x ".join(str(edge) for edge in seen.grid.shape)
         stays = f", {seen.resident / GIB:.2f} GiB of it the subjects" if seen.resident else ""
-        text = f"about {seen.need / GIB:.2f} GiB{free} ({seen.device}, {edges} voxels{stays})"
+        place = in_precision(seen.device, seen.precision)
+        text = f"about {seen.need / GIB:.2f} GiB{free} ({place}, {edges} voxels{stays})"
         return f"{text}\nMay not fit: {in_panel_words(seen.advice)}" if seen.advice else text
 
 

@@ -102,7 +102,7 @@ class TrainingSetup(QWidget):
         return folder is not None and (folder / OPTIONS).exists()
 
     def options(self) -> Options:
-        """Return the options to train with: the form's; of a run to resume, its own, but for where it runs.
+        """Return the options to train with: the form's; of a run to resume, its own, but for the devices.
 
         Raises
         ------
@@ -111,7 +111,9 @@ class TrainingSetup(QWidget):
         """
         given = self.form.options()
         if self.holds_run and self.run_folder is not None:
-            return read_options(self.run_folder / OPTIONS).model_copy(update={"runtime": given.runtime})
+            own = read_options(self.run_folder / OPTIONS)
+            runtime = given.runtime.model_copy(update={"precision": own.runtime.precision})
+            return own.model_copy(update={"runtime": runtime})
         return given
 
     def objection(self) -> str:

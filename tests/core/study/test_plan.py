@@ -66,6 +66,8 @@ def test_a_preset_keeps_its_arithmetic_and_runs_where_the_study_runs() -> None:
     assert (options.runtime.device, options.runtime.threads, options.runtime.precision) == ("cpu", 1, "auto")
     own = method_options(known_methods()["accurate"], base, ALL, {"runtime": {"precision": "32-true"}})
     assert own.runtime.precision == "32-true"
+    half = options_from({"runtime": {"precision": "16-mixed"}}, base)
+    assert method_options(known_methods()["accurate"], half, ALL).runtime.precision == "16-mixed"
 
 
 def test_stages_of_one_cascade_share_a_run_and_every_other_method_has_its_own(plan: Plan) -> None:

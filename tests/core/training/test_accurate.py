@@ -39,13 +39,18 @@ def accurate(run: Path) -> Model:
     return load_model(run / "model.safetensors")
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_stopped_and_resumed_at_every_step_it_ends_with_the_same_weights(
-    small: Cohort, tmp_path: Path, run: Path
+    precision: str, small: Cohort, tmp_path: Path, run: Path
 ) -> None:
+    options = options_from({"runtime": {"precision": precision}}, tiny_accurate())
+    if precision != "32-true":
+        run = tmp_path / "uninterrupted"
+        assert isinstance(list(fit(small, options, run))[-1], Finished)
     again, steps = tmp_path / "run", 0
     while True:
         stop, events = StopRequest(), []
-        for event in fit(small, tiny_accurate(), again, stop=stop, resume=again.exists()):
+        for event in fit(small, options, again, stop=stop, resume=again.exists()):
             events.append(event)
             if isinstance(event, Step):
                 steps += 1

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
+from tiny import tiny_accurate
 
 from napari_myelin.core.data.normalisation import Normalisation
+from napari_myelin.core.errors import UsageError
 from napari_myelin.core.options import TrainingOptions
+from napari_myelin.core.options_file import options_from, preset
 from napari_myelin.core.training.cubes import cut
 from napari_myelin.core.training.fields import field_zeros, with_field
+from napari_myelin.core.training.stage import Position, make_sample
 from napari_myelin.core.training.step import Sample
 
 NAMES = ("MTR", "FA", "T1w", "RD")
@@ -60,12 +68,52 @@ def test_a_field_has_the_sd_asked_for_at_corners_three_quarters_in_the_middle_an
     np.testing.assert_allclose(gain.mean((0, 2, 3, 4)), 0, atol=0.003)
 
 
-def test_maps_of_the_diffusion_alone_stay_as_they_are() -> None:
+def test_maps_of_the_diffusion_stay_as_they_are_however_they_are_written() -> None:
+    assert field_zeros(constants(), ("fa", "MTR", "Rd")) == (None, -1.5, None)
     zeros = field_zeros(constants(), ("FA", "RD"))
     assert zeros == (None, None)
     mri = torch.randn(2, 2, 4, 4, 4)
     inside = torch.ones(2, 1, 4, 4, 4, dtype=torch.bool)
     assert torch.equal(with_field(mri, inside, 0.1, zeros, np.random.default_rng(0)), mri)
+
+
+def test_a_training_sample_has_the_field_on_the_maps_that_it_reaches_whatever_their_order() -> None:
+    names, shape = ("FA", "MTR", "RD", "T1w"), (1, 1, 16, 16, 16)
+    subject = SimpleNamespace(
+        mri=torch.rand(1, 4, *shape[2:]),
+        dvr=torch.rand(shape),
+        regions=torch.zeros(shape, dtype=torch.uint8),
+        brain=torch.ones(shape, dtype=torch.bool),
+        lesion_voxels=lambda: np.zeros((0, 3), int),
+    )
+    ground: Any = SimpleNamespace(take=lambda key: subject, normalisation=constants())
+    samples = []
+    for field in (0.0, 0.1):
+        own = {"data": {"modalities": names}, "network": {"refiners": 0}, "training": {"field": field}}
+        options = options_from(own, tiny_accurate(jitter=0.0, symmetry="none"))
+        cascade: Any = SimpleNamespace(condition=lambda stage, before: before)
+        fabric: Any = None
+        samples.append(make_sample(ground, cascade, "sub-01", Position(), options, fabric))
+    plain, moved = (sample.mri for sample in samples)
+    assert torch.equal(plain[:, [0, 2]], moved[:, [0, 2]])
+    for channel, name in ((1, "MTR"), (3, "T1w")):
+        gain = constants().back(name, moved[:, channel].numpy()) / constants().back(name, plain[:, channel].numpy())
+        # smooth: neighbours are multiplied by nearly the same, whatever their values
+        assert np.abs(np.diff(gain, axis=1)).max() < 0.1
+        assert 0.01 < np.abs(gain - 1).max() < 0.6
+        assert np.ptp(gain) > 0.01
+
+
+def test_cubes_whose_maps_are_not_all_accounted_for_are_an_error() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        with_field(torch.zeros(1, 2, 4, 4, 4), torch.ones(1, 1, 4, 4, 4) > 0, 0.1, (0.0,), np.random.default_rng(0))
+
+
+def test_a_refiner_that_predicts_whole_volumes_is_not_shown_fields_that_its_sketch_did_not_see() -> None:
+    given = {"network": {"refiners": 1}, "training": {"field": 0.1, "crop": 16}}
+    with pytest.raises(UsageError, match="field needs a window where Refiners are"):
+        options_from(given, preset("demo"))
+    assert options_from({**given, "training": {"field": 0.1, "crop": 16, "window": 16}}, preset("demo"))
 
 
 def test_cubes_are_cut_where_they_were_and_only_the_field_is_added() -> None:

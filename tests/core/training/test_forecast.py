@@ -33,7 +33,7 @@ def test_a_forecast_names_the_subjects_and_the_grid_that_the_run_had(phantom_coh
     assert seen.device == str(resolve_device("cpu"))
     assert seen.advice == ""
     half = options_from({"runtime": {"precision": "bf16-mixed"}}, tiny_options())
-    assert forecast(phantom_cohort, half).device == "cpu, bf16-mixed"
+    assert (seen.precision, forecast(phantom_cohort, half).precision) == ("32-true", "bf16-mixed")
 
 
 def test_who_is_left_out_is_named(phantom_cohort: Cohort) -> None:

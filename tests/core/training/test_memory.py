@@ -80,7 +80,10 @@ def test_the_estimate_is_what_torch_allocates(name: str) -> None:
     given = {
         "unet": options(network={**SMALL, "refiners": 0}),
         "checkpointing": options(network={**SMALL, "refiners": 0}, training={"checkpointing": True}),
-        "residual": options_from({**GPU, "training": {"crop": 0, "crops": 1}}, preset("accurate")),
+        "residual": options_from(
+            {"runtime": {"device": "cuda", "precision": "32-true"}, "training": {"crop": 0, "crops": 1}},
+            preset("accurate"),
+        ),
     }[name]
     assert training_bytes(given, SHAPE, 4) == pytest.approx(allocated(given), rel=0.1)
 
@@ -108,7 +111,11 @@ def test_what_takes_more_and_what_takes_less() -> None:
     assert training_bytes(cubes, (64, 64, 64), 4) < training_bytes(options(), (64, 64, 64), 4) / 10
     half = options(runtime={"device": "cuda", "precision": "bf16-mixed"})
     assert 0.5 * need < training_bytes(half, SHAPE, 4) < 0.8 * need
-    assert training_bytes(options(runtime={"device": "cpu"}), SHAPE, 4) > need
+    on_cpu = training_bytes(options(runtime={"device": "cpu"}), SHAPE, 4)
+    assert on_cpu > need
+    # less stays idle of 16 bits, too: .42 of float32 was measured for whole volumes of the residual network
+    half_there = training_bytes(options(runtime={"device": "cpu", "precision": "bf16-mixed"}), SHAPE, 4)
+    assert training_bytes(half, SHAPE, 4) < half_there < on_cpu * training_bytes(half, SHAPE, 4) / need
 
 
 def test_parameters_are_those_of_the_papers_networks() -> None:

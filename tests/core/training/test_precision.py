@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.subject import Subject
-from napari_myelin.core.events import Finished, Started, read_events
+from napari_myelin.core.events import Finished, Started, Step, StopRequest, read_events
 from napari_myelin.core.inference.model import read_card
 from napari_myelin.core.inference.predict import Prediction
 from napari_myelin.core.networks.build import build_cascade
@@ -121,3 +121,16 @@ def test_memory_is_told_in_the_precision_that_auto_comes_to(monkeypatch: pytest.
         options = options_from({"runtime": {"device": "cuda", "precision": precision}}, tiny_options())
         told[precision] = training_bytes(options, SHAPE, 4)
     assert told["auto"] == told["bf16-mixed"] < told["32-true"]
+
+
+@pytest.mark.parametrize("then", ["32-true", "bf16-mixed"])
+def test_a_resumed_run_says_where_its_arithmetic_changes(then: str, small: Cohort, tmp_path: Path) -> None:
+    run, stop = tmp_path / "run", StopRequest()
+    for event in fit(small, tiny_options(epochs=1), run, stop=stop):
+        if isinstance(event, Step):
+            stop.request()
+    options = options_from({"runtime": {"precision": then}}, tiny_options(epochs=1))
+    (started,) = (event for event in fit(small, options, run, resume=True) if isinstance(event, Started))
+    changed = "the run computed in 32-true until now and goes on in bf16-mixed: --precision 32-true keeps to one"
+    assert (changed in started.notes) == (then == "bf16-mixed")
+    assert started.resumed
