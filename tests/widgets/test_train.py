@@ -19,7 +19,7 @@ from napari_myelin.core.data.cohort import Cohort
 from napari_myelin.core.data.volume import Volume
 from napari_myelin.core.events import Epoch, Finished, Started, Step, read_events
 from napari_myelin.core.inference.model import load_model
-from napari_myelin.core.options_file import options_from, read_options
+from napari_myelin.core.options_file import options_from, read_options, to_toml
 from napari_myelin.core.training.fit import fit
 from napari_myelin.core.training.memory import training_bytes
 from napari_myelin.widgets.jobs import running_jobs
@@ -139,6 +139,20 @@ def test_a_button_that_cannot_be_pressed_says_why(
     assert "choose a run folder" in panel.start.toolTip()
     panel.setup.folder.setText("~nobody-of-that-name/run")  # a home that is not there is a name like any other
     assert panel.setup.run_folder == Path("~nobody-of-that-name/run")
+
+
+def test_a_run_to_resume_keeps_its_options_and_its_arithmetic_and_takes_the_forms_threads(
+    viewer: Any, qtbot: Any, phantom_cohort: Cohort, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    begun = options_from({"runtime": {"precision": "bf16-mixed", "threads": 7}}, options_for(seed=5))
+    (run / "options.toml").write_text(to_toml(begun))
+    panel = opened(viewer, qtbot, phantom_cohort, run, options_for(seed=6))
+    options = panel.setup.options()
+    assert options.training.seed == 5
+    assert options.runtime.precision == "bf16-mixed"
+    assert options.runtime.threads == panel.setup.form.options().runtime.threads != 7
 
 
 def test_an_exported_job_is_the_training_that_is_set_up(

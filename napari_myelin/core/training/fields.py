@@ -20,6 +20,11 @@ def field_zeros(normalisation: Normalisation | None, modalities: Sequence[str]) 
 
     A gain multiplies a map in its own unit, so that its z-score moves in proportion to the distance from that of 0.
     Maps of the diffusion are logarithms of ratios of one coil's signals: a gain cancels out.
+
+    Raises
+    ------
+    MyelinError
+        If the constants are not there yet.
     """
     if normalisation is None:
         raise MyelinError("the cohort is not prepared yet")
@@ -46,6 +51,11 @@ def with_field(
         From `field_zeros`.
     random
         Decides the fields; each map that they reach has its own.
+
+    Raises
+    ------
+    ValueError
+        If ``zeros`` does not say of each map whether a field reaches it.
     """
     shape = (mri.shape[0], sum(zero is not None for zero in zeros))
     if zeros and not shape[1]:
