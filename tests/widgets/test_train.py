@@ -144,11 +144,12 @@ def test_a_button_that_cannot_be_pressed_says_why(
 def test_a_run_to_resume_keeps_its_options_and_its_arithmetic_and_takes_the_forms_threads(
     viewer: Any, qtbot: Any, phantom_cohort: Cohort, tmp_path: Path
 ) -> None:
-    run = tmp_path / "run"
+    run, given = tmp_path / "run", options_for(seed=6)
+    panel = opened(viewer, qtbot, phantom_cohort, run, given)
+    assert panel.setup.options() == given
     run.mkdir()
     begun = options_from({"runtime": {"precision": "bf16-mixed", "threads": 7}}, options_for(seed=5))
     (run / "options.toml").write_text(to_toml(begun))
-    panel = opened(viewer, qtbot, phantom_cohort, run, options_for(seed=6))
     options = panel.setup.options()
     assert options.training.seed == 5
     assert options.runtime.precision == "bf16-mixed"
